@@ -1,0 +1,45 @@
+// The decisions of the algorithm, one function each, pure and shared by host and device.
+#pragma once
+#include <cstdint>
+
+#include "common/views.hpp"
+
+#ifdef __CUDACC__
+#define ESAM_HD __host__ __device__
+#else
+#define ESAM_HD
+#endif
+
+namespace esam {
+
+// IoU of integer counts; 0 when the union is 0.
+ESAM_HD inline double iou(std::int64_t inter, std::int64_t area_a, std::int64_t area_b) {
+  const std::int64_t joined = area_a + area_b - inter;
+  return joined == 0 ? 0.0 : static_cast<double>(inter) / static_cast<double>(joined);
+}
+
+// inter / whole in double; 0 when the whole is 0.
+ESAM_HD inline double share(std::int64_t part, std::int64_t whole) {
+  return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+ESAM_HD inline std::int64_t min64(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+// Where the boxes of two masks meet: the words that can hold common pixels, and how many pixels that can be.
+struct Meeting {
+  std::int64_t most;        // upper bound of the intersection: areas and common box
+  std::size_t first, last;  // words [first, last)
+};
+
+ESAM_HD inline Meeting meeting(const std::int32_t* a, std::int64_t area_a, const std::int32_t* b,
+                               std::int64_t area_b, int w) {
+  const int x0 = a[0] > b[0] ? a[0] : b[0], y0 = a[1] > b[1] ? a[1] : b[1];
+  const int x1 = a[2] < b[2] ? a[2] : b[2], y1 = a[3] < b[3] ? a[3] : b[3];
+  if (x0 >= x1 || y0 >= y1) return {0, 0, 0};
+  const std::int64_t common = static_cast<std::int64_t>(x1 - x0) * (y1 - y0);
+  const std::size_t start = static_cast<std::size_t>(y0) * w + x0;
+  const std::size_t end = static_cast<std::size_t>(y1 - 1) * w + x1;
+  return {min64(common, min64(area_a, area_b)), start / 64, (end + 63) / 64};
+}
+
+}  // namespace esam

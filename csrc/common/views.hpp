@@ -1,0 +1,19 @@
+// Non-owning shapes over memory that Python allocated.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace esam {
+
+struct Masks {
+  const std::uint64_t* words;  // [n, stride()], bit i of a mask = pixel i, row-major
+  const std::int64_t* area;    // [n]
+  const std::int32_t* box;     // [n, 4] x0 y0 x1 y1, half-open
+  std::int64_t n;
+  int h, w;
+
+  std::size_t stride() const { return (static_cast<std::size_t>(h) * w + 63) / 64; }
+  const std::uint64_t* mask(std::int64_t i) const { return words + i * stride(); }
+};
+
+}  // namespace esam

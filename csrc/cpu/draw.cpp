@@ -1,0 +1,79 @@
+// Entities at full resolution: each pixel goes to the plane with the largest positive bilinear sample.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cpu/ops.hpp"
+#include "cpu/parallel.hpp"
+#include "cpu/simd.hpp"
+
+namespace esam {
+namespace {
+
+// Where image pixel centres fall between grid pixel centres, content only.
+struct Axis {
+  std::vector<int> low, high;
+  std::vector<float> t;
+
+  Axis(std::int64_t image, double content, int count) : low(image), high(image), t(image) {
+    for (std::int64_t i = 0; i < image; ++i) {
+      const double at = (static_cast<double>(i) + 0.5) * content / static_cast<double>(image) - 0.5;
+      const double g = std::min(std::max(at, 0.0), static_cast<double>(count - 1));
+      low[i] = static_cast<int>(g);
+      high[i] = std::min(low[i] + 1, count - 1);
+      t[i] = static_cast<float>(g - low[i]);
+    }
+  }
+  // Image pixels [first, last) that have a neighbour among grid pixels [from, to).
+  std::pair<std::int64_t, std::int64_t> reach(int from, int to) const {
+    const auto first = std::lower_bound(high.begin(), high.end(), from);
+    const auto last = std::lower_bound(low.begin(), low.end(), to);
+    return {first - high.begin(), last - low.begin()};
+  }
+};
+
+}  // namespace
+
+void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, int h, int w, int rows, int cols,
+                 double content_h, double content_w, std::int32_t* labels, std::int64_t image_h,
+                 std::int64_t image_w) {
+  const Axis ys(image_h, content_h, rows), xs(image_w, content_w, cols);
+  struct Span {
+    std::int64_t y0, y1, x0, x1;
+  };
+  std::vector<Span> spans(n);
+  for (std::int64_t k = 0; k < n; ++k) {
+    const std::int32_t* b = box + 4 * k;
+    if (b[2] <= b[0]) continue;
+    const auto [y0, y1] = ys.reach(b[1], b[3]);
+    const auto [x0, x1] = xs.reach(b[0], b[2]);
+    spans[k] = {y0, y1, x0, x1};
+  }
+  parallel_for(image_h, 16, [&](std::int64_t first, std::int64_t last) {
+    std::vector<float> best(image_w), row(w);
+    std::vector<std::int64_t> live;
+    for (std::int64_t k = 0; k < n; ++k)
+      if (spans[k].y0 < last && spans[k].y1 > first) live.push_back(k);
+    for (std::int64_t y = first; y < last; ++y) {
+      std::int32_t* label = labels + y * image_w;
+      std::fill(label, label + image_w, 0);
+      std::fill(best.begin(), best.end(), 0.0f);
+      for (const std::int64_t k : live) {
+        const Span& span = spans[k];
+        if (y < span.y0 || y >= span.y1 || span.x0 >= span.x1) continue;
+        const float* plane = planes + k * static_cast<std::size_t>(h) * w;
+        const int from = xs.low[span.x0], to = xs.high[span.x1 - 1] + 1;
+        simd().blend(plane + static_cast<std::size_t>(ys.low[y]) * w + from,
+                     plane + static_cast<std::size_t>(ys.high[y]) * w + from, ys.t[y], to - from, row.data() + from);
+        for (std::int64_t x = span.x0; x < span.x1; ++x) {
+          const float v = row[xs.low[x]] * (1.0f - xs.t[x]) + row[xs.high[x]] * xs.t[x];
+          const bool wins = v > best[x];
+          best[x] = wins ? v : best[x];
+          label[x] = wins ? static_cast<std::int32_t>(k + 1) : label[x];
+        }
+      }
+    }
+  });
+}
+
+}  // namespace esam

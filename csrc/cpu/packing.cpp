@@ -1,0 +1,86 @@
+// Logits to bits in one pass, with area, box and stability; areas and boxes of masks already packed.
+#include <algorithm>
+#include <bit>
+
+#include "common/rules.hpp"
+#include "cpu/ops.hpp"
+#include "cpu/parallel.hpp"
+#include "cpu/simd.hpp"
+
+namespace esam {
+namespace {
+
+// Grows a box and an area by 64-bit pieces of rows.
+struct Extent {
+  int x0 = 1 << 30, y0 = 1 << 30, x1 = 0, y1 = 0;
+  std::int64_t area = 0;
+
+  void add(std::uint64_t bits, int x, int y) {
+    if (!bits) return;
+    area += std::popcount(bits);
+    x0 = std::min(x0, x + std::countr_zero(bits));
+    x1 = std::max(x1, x + 64 - std::countl_zero(bits));
+    y0 = std::min(y0, y);
+    y1 = std::max(y1, y + 1);
+  }
+  void store(std::int64_t* area_out, std::int32_t* box) const {
+    *area_out = area;
+    box[0] = area ? x0 : 0, box[1] = area ? y0 : 0, box[2] = x1, box[3] = y1;
+  }
+};
+
+// 64 bits starting at any bit of a mask.
+std::uint64_t bits_at(const std::uint64_t* words, std::size_t bit, std::size_t stride) {
+  const std::size_t word = bit / 64, shift = bit % 64;
+  std::uint64_t bits = words[word] >> shift;
+  if (shift && word + 1 < stride) bits |= words[word + 1] << (64 - shift);
+  return bits;
+}
+
+std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
+
+}  // namespace
+
+void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, int cols, float offset,
+                 std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
+  const std::size_t pixels = static_cast<std::size_t>(h) * w, stride = (pixels + 63) / 64;
+  parallel_for(n, 4, [&](std::int64_t first, std::int64_t last) {
+    const auto above = simd().above;
+    for (std::int64_t i = first; i < last; ++i) {
+      const float* plane = logits + i * pixels;
+      std::uint64_t* out = words + i * stride;
+      std::fill(out, out + stride, 0);
+      Extent extent;
+      std::int64_t high = 0, low = 0;
+      for (int y = 0; y < rows; ++y)
+        for (int x = 0; x < cols; x += 64) {
+          const float* v = plane + static_cast<std::size_t>(y) * w + x;
+          const int count = std::min(64, cols - x);
+          const std::uint64_t bits = above(v, count, 0.0f);
+          high += std::popcount(above(v, count, offset));
+          low += std::popcount(above(v, count, -offset));
+          extent.add(bits, x, y);
+          const std::size_t bit = static_cast<std::size_t>(y) * w + x, shift = bit % 64;
+          out[bit / 64] |= bits << shift;
+          if (shift && bits >> (64 - shift)) out[bit / 64 + 1] |= bits >> (64 - shift);
+        }
+      extent.store(area + i, box + 4 * i);
+      stability[i] = static_cast<float>(share(high, low));
+    }
+  });
+}
+
+void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area, std::int32_t* box) {
+  const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
+  parallel_for(n, 16, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      Extent extent;
+      for (int y = 0; y < h; ++y)
+        for (int x = 0; x < w; x += 64)
+          extent.add(bits_at(words + i * stride, static_cast<std::size_t>(y) * w + x, stride) & low_bits(w - x), x, y);
+      extent.store(area + i, box + 4 * i);
+    }
+  });
+}
+
+}  // namespace esam

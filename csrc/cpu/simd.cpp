@@ -1,0 +1,197 @@
+#include "cpu/simd.hpp"
+
+#include <bit>
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define ESAM_X86 1
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#define ESAM_NEON 1
+#include <arm_neon.h>
+#endif
+
+namespace esam {
+namespace {
+
+std::int64_t and_count_portable(const std::uint64_t* a, const std::uint64_t* b, std::size_t n) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += std::popcount(a[i] & b[i]);
+  return sum;
+}
+
+std::int32_t dot_portable(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
+  std::int32_t sum = 0;
+  for (std::size_t i = 0; i < n; ++i) sum += static_cast<std::int32_t>(a[i]) * b[i];
+  return sum;
+}
+
+std::uint64_t above_portable(const float* v, int n, float threshold) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>(v[i] > threshold) << i;
+  return bits;
+}
+
+void blend_portable(const float* left, const float* right, float t, int n, float* out) {
+  const float s = 1.0f - t;
+  for (int i = 0; i < n; ++i) out[i] = left[i] * s + right[i] * t;
+}
+
+#ifdef ESAM_X86
+__attribute__((target("avx2"))) inline __m256i count_bytes(__m256i v) {
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1,
+                                         2, 2, 3, 2, 3, 3, 4);
+  const __m256i low = _mm256_set1_epi8(15);
+  const __m256i lo = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
+  const __m256i hi = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
+  return _mm256_sad_epu8(_mm256_add_epi8(lo, hi), _mm256_setzero_si256());
+}
+
+__attribute__((target("avx2,popcnt"))) std::int64_t and_count_avx2(const std::uint64_t* a, const std::uint64_t* b,
+                                                                    std::size_t n) {
+  __m256i sum = _mm256_setzero_si256();
+  std::size_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const __m256i both = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)),
+                                          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i)));
+    sum = _mm256_add_epi64(sum, count_bytes(both));
+  }
+  std::int64_t total = _mm256_extract_epi64(sum, 0) + _mm256_extract_epi64(sum, 1) + _mm256_extract_epi64(sum, 2) +
+                       _mm256_extract_epi64(sum, 3);
+  for (; i < n; ++i) total += __builtin_popcountll(a[i] & b[i]);
+  return total;
+}
+
+__attribute__((target("avx2"))) std::int32_t dot_avx2(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
+  __m256i sum = _mm256_setzero_si256();
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)),
+                                                  _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i))));
+  alignas(32) std::int32_t lanes[8];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum);
+  std::int32_t total = 0;
+  for (int lane : lanes) total += lane;
+  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
+  return total;
+}
+
+__attribute__((target("avx2"))) std::uint64_t above_avx2(const float* v, int n, float threshold) {
+  const __m256 limit = _mm256_set1_ps(threshold);
+  std::uint64_t bits = 0;
+  int i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const int mask = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(v + i), limit, _CMP_GT_OQ));
+    bits |= static_cast<std::uint64_t>(mask) << i;
+  }
+  for (; i < n; ++i) bits |= static_cast<std::uint64_t>(v[i] > threshold) << i;
+  return bits;
+}
+
+__attribute__((target("avx2"))) void blend_avx2(const float* left, const float* right, float t, int n, float* out) {
+  const float s = 1.0f - t;
+  for (int i = 0; i < n; ++i) out[i] = left[i] * s + right[i] * t;
+}
+
+#define ESAM_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"
+
+__attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::uint64_t* a, const std::uint64_t* b,
+                                                                    std::size_t n) {
+  __m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;
+  std::size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    sum0 = _mm512_add_epi64(
+        sum0, _mm512_popcnt_epi64(_mm512_and_si512(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i))));
+    sum1 = _mm512_add_epi64(
+        sum1, _mm512_popcnt_epi64(_mm512_and_si512(_mm512_loadu_si512(a + i + 8), _mm512_loadu_si512(b + i + 8))));
+  }
+  for (; i < n; i += 8) {
+    const __mmask8 tail = n - i >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - i)) - 1);
+    sum0 = _mm512_add_epi64(sum0, _mm512_popcnt_epi64(_mm512_and_si512(_mm512_maskz_loadu_epi64(tail, a + i),
+                                                                       _mm512_maskz_loadu_epi64(tail, b + i))));
+  }
+  return _mm512_reduce_add_epi64(_mm512_add_epi64(sum0, sum1));
+}
+
+__attribute__((target(ESAM_AVX512))) std::int32_t dot_avx512(const std::int16_t* a, const std::int16_t* b,
+                                                             std::size_t n) {
+  __m512i sum = _mm512_setzero_si512();
+  std::size_t i = 0;
+  for (; i + 32 <= n; i += 32)
+    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
+  std::int32_t total = _mm512_reduce_add_epi32(sum);
+  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
+  return total;
+}
+
+__attribute__((target(ESAM_AVX512))) std::uint64_t above_avx512(const float* v, int n, float threshold) {
+  const __m512 limit = _mm512_set1_ps(threshold);
+  std::uint64_t bits = 0;
+  for (int i = 0; i < n; i += 16) {
+    const __mmask16 live = n - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n - i)) - 1);
+    const __mmask16 mask = _mm512_mask_cmp_ps_mask(live, _mm512_maskz_loadu_ps(live, v + i), limit, _CMP_GT_OQ);
+    bits |= static_cast<std::uint64_t>(mask) << i;
+  }
+  return bits;
+}
+
+__attribute__((target(ESAM_AVX512))) void blend_avx512(const float* left, const float* right, float t, int n,
+                                                       float* out) {
+  const float s = 1.0f - t;
+  for (int i = 0; i < n; ++i) out[i] = left[i] * s + right[i] * t;
+}
+#endif
+
+#ifdef ESAM_NEON
+std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std::size_t n) {
+  uint64x2_t sum = vdupq_n_u64(0);
+  std::size_t i = 0;
+  for (; i + 2 <= n; i += 2) {
+    const uint8x16_t bits = vreinterpretq_u8_u64(vandq_u64(vld1q_u64(a + i), vld1q_u64(b + i)));
+    sum = vpadalq_u32(sum, vpaddlq_u16(vpaddlq_u8(vcntq_u8(bits))));
+  }
+  std::int64_t total = vgetq_lane_u64(sum, 0) + vgetq_lane_u64(sum, 1);
+  for (; i < n; ++i) total += std::popcount(a[i] & b[i]);
+  return total;
+}
+#endif
+
+std::vector<Simd> found_variants() {
+  std::vector<Simd> found = {{"portable", and_count_portable, dot_portable, above_portable, blend_portable}};
+#ifdef ESAM_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
+    found.push_back({"avx2", and_count_avx2, dot_avx2, above_avx2, blend_avx2});
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
+    found.push_back({"avx512", and_count_avx512, dot_avx512, above_avx512, blend_avx512});
+#endif
+#ifdef ESAM_NEON
+  found.push_back({"neon", and_count_neon, dot_portable, above_portable, blend_portable});
+#endif
+  return found;
+}
+
+const Simd*& chosen() {
+  static const Simd* current = &simd_variants().back();
+  return current;
+}
+
+}  // namespace
+
+const std::vector<Simd>& simd_variants() {
+  static const std::vector<Simd> variants = found_variants();
+  return variants;
+}
+
+const Simd& simd() { return *chosen(); }
+
+bool choose_simd(const std::string& name) {
+  for (const Simd& variant : simd_variants())
+    if (name == variant.name) {
+      chosen() = &variant;
+      return true;
+    }
+  return false;
+}
+
+}  // namespace esam

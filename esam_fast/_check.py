@@ -1,0 +1,77 @@
+"""Every complaint about shapes, dtypes and ranges, worded once: the argument, what came, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    from esam_fast.masks import PackedMasks
+
+
+def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | None | str]) -> NDArray[Any]:
+    """`value` as a C-contiguous array, if it has exactly this dtype and shape (None or a letter: any length)."""
+    expected = np.dtype(dtype)
+    if not isinstance(value, np.ndarray) or value.dtype != expected:
+        came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name} must be a NumPy array of {expected}, got {came}")
+    if value.ndim != len(shape) or any(
+        isinstance(want, int) and have != want for have, want in zip(value.shape, shape, strict=True)
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
+    return np.ascontiguousarray(value)
+
+
+def finite(name: str, value: Any, shape: Sequence[int | None | str]) -> NDArray[np.float32]:
+    """A float32 array of this shape without NaN or infinity."""
+    checked = array(name, value, np.float32, shape)
+    if not np.isfinite(checked).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return checked
+
+
+def unit(name: str, value: Any) -> float:
+    """A number in [0, 1]."""
+    number = real(name, value)
+    if not 0.0 <= number <= 1.0:
+        raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    return number
+
+
+def real(name: str, value: Any) -> float:
+    """A number, as float."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    return float(value)
+
+
+def integer(name: str, value: Any, least: int) -> int:
+    """A whole number, at least `least`."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def packed(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
+    """PackedMasks, on the grid of `like` if given."""
+    from esam_fast.masks import PackedMasks
+
+    if not isinstance(value, PackedMasks):
+        raise TypeError(f"{name} must be PackedMasks, got {type(value).__name__}")
+    if like is not None and value.shape != like.shape:
+        raise ValueError(f"{name} must be on a grid of shape {like.shape}, got {value.shape}")
+    return value
+
+
+def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | None | str]) -> NDArray[np.int64]:
+    """An int64 array with values in [least, end)."""
+    checked = array(name, value, np.int64, shape)
+    if checked.size and (checked.min() < least or checked.max() >= end):
+        raise ValueError(f"{name} must lie in [{least}, {end}), got {checked.min()} to {checked.max()}")
+    return checked

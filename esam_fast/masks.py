@@ -1,0 +1,316 @@
+"""The things that travel between stages: bit-packed masks, the grid they live on, and the final entity map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check
+
+Bool = NDArray[np.bool_]
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PackedMasks:
+    """N binary masks on one grid, 64 pixels a word.
+
+    Attributes:
+        words: uint64 [N, ceil(h * w / 64)]; bit i of a mask is pixel i in row-major order: word i // 64,
+            bit i % 64. Pad bits are 0.
+        area: int64 [N], pixels set.
+        box: int32 [N, 4], x0 y0 x1 y1, half-open; 0 0 0 0 for an empty mask.
+        shape: (h, w) of the grid.
+    """
+
+    words: NDArray[np.uint64]
+    area: Int
+    box: NDArray[np.int32]
+    shape: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        h, w = self.shape
+        _check.integer("shape[0]", h, 0)
+        _check.integer("shape[1]", w, 0)
+        n = len(self.words) if isinstance(self.words, np.ndarray) and self.words.ndim else 0
+        for name, dtype, shape in (
+            ("words", np.uint64, (n, words_per_mask(self.shape))),
+            ("area", np.int64, (n,)),
+            ("box", np.int32, (n, 4)),
+        ):
+            object.__setattr__(self, name, _check.array(name, getattr(self, name), dtype, shape))
+
+    @classmethod
+    def from_bool(cls, masks: Bool) -> PackedMasks:
+        """Pack bool [N, h, w].
+
+        Raises:
+            TypeError: not a bool array. ValueError: not three-dimensional.
+        """
+        masks = _check.array("masks", masks, np.bool_, ("N", "h", "w"))
+        n, h, w = masks.shape
+        packed = np.zeros((n, words_per_mask((h, w)) * 8), np.uint8)
+        bits = np.packbits(masks.reshape(n, h * w), axis=1, bitorder="little")
+        packed[:, : bits.shape[1]] = bits
+        return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w))
+
+    @classmethod
+    def from_words(cls, words: NDArray[np.uint64], shape: tuple[int, int]) -> PackedMasks:
+        """Masks from their words: areas and boxes are measured."""
+        from esam_fast.ops import measure
+
+        area, box = measure(words, shape)
+        return cls(words, area, box, shape)
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> PackedMasks:
+        """No masks on a grid of this shape."""
+        return cls(
+            np.zeros((0, words_per_mask(shape)), np.uint64), np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape
+        )
+
+    @classmethod
+    def concatenate(cls, parts: list[PackedMasks]) -> PackedMasks:
+        """The masks of all parts, in order, on their common grid (at least one part)."""
+        for i, part in enumerate(parts):
+            _check.packed(f"parts[{i}]", part, parts[0])
+        return cls(
+            np.concatenate([p.words for p in parts]),
+            np.concatenate([p.area for p in parts]),
+            np.concatenate([p.box for p in parts]),
+            parts[0].shape,
+        )
+
+    def to_bool(self) -> Bool:
+        """The masks as bool [N, h, w]."""
+        h, w = self.shape
+        bytes_ = self.words.astype("<u8", copy=False).view(np.uint8)
+        bits = np.unpackbits(bytes_, axis=1, count=h * w, bitorder="little")
+        return bits.view(np.bool_).reshape(len(self), h, w)
+
+    def take(self, indices: NDArray[Any]) -> PackedMasks:
+        """The masks at these indices (integers, or a bool per mask)."""
+        return PackedMasks(self.words[indices], self.area[indices], self.box[indices], self.shape)
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+def words_per_mask(shape: tuple[int, int]) -> int:
+    """64-bit words that hold one mask of this shape."""
+    return (shape[0] * shape[1] + 63) // 64
+
+
+def by_score(scores: Float) -> Int:
+    """Visiting order: score descending, then index ascending."""
+    return np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """The plane a segmenter answers on, and how it lies over the image.
+
+    Attributes:
+        height, width: of the grid, in grid pixels.
+        content_height, content_width: the part that shows image, in grid units (float: SAM pads, then divides);
+            grid row i is content when i + 0.5 < content_height, columns likewise.
+        image_height, image_width: of the image, in image pixels.
+    """
+
+    height: int
+    width: int
+    content_height: float
+    content_width: float
+    image_height: int
+    image_width: int
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "image_height", "image_width"):
+            object.__setattr__(self, name, _check.integer(name, getattr(self, name), 1))
+        for name, limit in (("content_height", self.height), ("content_width", self.width)):
+            value = _check.real(name, getattr(self, name))
+            if not 0.0 < value <= limit:
+                raise ValueError(f"{name} must lie in (0, {limit}], got {value!r}")
+            object.__setattr__(self, name, value)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def rows(self) -> int:
+        """Number of content rows."""
+        return max(1, min(self.height, int(np.ceil(self.content_height - 0.5))))
+
+    @property
+    def cols(self) -> int:
+        """Number of content columns."""
+        return max(1, min(self.width, int(np.ceil(self.content_width - 0.5))))
+
+    def point_grid(self, n: int) -> Float:
+        """n x n points ((i + 0.5) / n * W, (j + 0.5) / n * H), row by row: float32 [n * n, 2] x y, image pixels."""
+        steps = (np.arange(n) + 0.5) / n
+        x, y = np.meshgrid(steps * self.image_width, steps * self.image_height)
+        return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
+
+    def pixels(self, points: Float) -> Int:
+        """Flat index (row * width + column) of the grid pixel that each point [N, 2] falls in: int64 [N]."""
+        xy = np.asarray(points, np.float64)
+        col = np.floor(xy[:, 0] * self.content_width / self.image_width).astype(np.int64)
+        row = np.floor(xy[:, 1] * self.content_height / self.image_height).astype(np.int64)
+        return row.clip(0, self.height - 1) * self.width + col.clip(0, self.width - 1)
+
+    def points(self, pixels: Int) -> Float:
+        """Image point over the centre of each grid pixel: float32 [N, 2] x y."""
+        row, col = np.divmod(pixels, self.width)
+        x = (col + 0.5) * self.image_width / self.content_width
+        y = (row + 0.5) * self.image_height / self.content_height
+        return np.stack([x, y], axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PointMasks:
+    """A segmenter's answer to N point prompts: three masks each, ordered by area (Eq. 1).
+
+    Attributes:
+        masks: PackedMasks, N * 3, point-major, level-minor (0 subpart, 1 part, 2 object).
+        scores: float32 [N, 3], predicted IoU.
+        stability: float32 [N, 3], SAM's stability score.
+        channels: int8 [N, 3], the model's own output index of each level; 0 1 2 when left out.
+    """
+
+    masks: PackedMasks
+    scores: Float
+    stability: Float
+    channels: NDArray[np.int8] = field(default=None)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        n3 = len(_check.packed("masks", self.masks))
+        if n3 % 3:
+            raise ValueError(f"masks must hold three masks a point, got {n3} masks")
+        shape = (n3 // 3, 3)
+        if self.channels is None:
+            object.__setattr__(self, "channels", np.tile(np.arange(3, dtype=np.int8), (shape[0], 1)))
+        object.__setattr__(self, "scores", _check.finite("scores", self.scores, shape))
+        object.__setattr__(self, "stability", _check.finite("stability", self.stability, shape))
+        object.__setattr__(self, "channels", _check.array("channels", self.channels, np.int8, shape))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class ScoredMasks:
+    """Masks with their scores and where they came from, so that they can be decoded again.
+
+    Attributes:
+        masks: PackedMasks, N.
+        scores: float32 [N]. stability: float32 [N].
+        points: float32 [N, 2], the prompt, x y in image pixels. channels: int8 [N], the model's output index.
+    """
+
+    masks: PackedMasks
+    scores: Float
+    stability: Float
+    points: Float
+    channels: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int]) -> ScoredMasks:
+        """No masks on a grid of this shape."""
+        none = np.zeros(0, np.float32)
+        return cls(PackedMasks.empty(shape), none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.int8))
+
+    @classmethod
+    def of_levels(cls, answer: PointMasks, points: Float, levels: NDArray[Any]) -> ScoredMasks:
+        """One mask a point: the level named for each, int [N]."""
+        rows = np.arange(len(answer))
+        return cls(
+            answer.masks.take(rows * 3 + levels),
+            answer.scores[rows, levels],
+            answer.stability[rows, levels],
+            points,
+            answer.channels[rows, levels],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: list[ScoredMasks]) -> ScoredMasks:
+        """All parts, in order (at least one)."""
+        return cls(
+            PackedMasks.concatenate([p.masks for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            np.concatenate([p.stability for p in parts]),
+            np.concatenate([p.points for p in parts]),
+            np.concatenate([p.channels for p in parts]),
+        )
+
+    def take(self, indices: NDArray[Any]) -> ScoredMasks:
+        """The masks at these indices (integers, or a bool per mask)."""
+        return ScoredMasks(
+            self.masks.take(indices),
+            self.scores[indices],
+            self.stability[indices],
+            self.points[indices],
+            self.channels[indices],
+        )
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class EntityMap:
+    """Every entity of one image; no two overlap.
+
+    Attributes:
+        labels: int32 [H, W], 0 where nothing was found, 1..K by score descending.
+        scores: float32 [K], score of entity k + 1.
+        areas: int64 [K], image pixels.
+        boxes: int32 [K, 4], x0 y0 x1 y1, half-open, image pixels.
+        points: float32 [K, 2], the prompt of the entity's highest-scored mask, x y in image pixels.
+        stability: float32 [K], that mask's stability score.
+        timings: seconds for embed, superpixels, decode, mmg, emr, usr, draw and total.
+        grid: the grid on which the masks in `stages` live.
+        stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
+            and "usr" (disjoint).
+    """
+
+    labels: NDArray[np.int32]
+    scores: Float
+    areas: Int
+    boxes: NDArray[np.int32]
+    points: Float
+    stability: Float
+    timings: dict[str, float]
+    grid: MaskGrid
+    stages: dict[str, PackedMasks | ScoredMasks] | None = None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def mask(self, label: int) -> Bool:
+        """Entity `label` (1..K) as bool [H, W].
+
+        Raises:
+            TypeError: label is not a whole number. IndexError: there is no such entity.
+        """
+        if not 1 <= _check.integer("label", label, 0) <= len(self):
+            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
+        return self.labels == label
+
+    def to_coco_results(self, image_id: int | str) -> list[dict[str, Any]]:
+        """COCO results records, one an entity: image_id, category_id 1, bbox XYWH, compressed RLE, score, area."""
+        from esam_fast.export import coco_results
+
+        return coco_results(self, image_id)
+
+    def to_amg_records(self) -> list[dict[str, Any]]:
+        """The records of segment_anything's SamAutomaticMaskGenerator, one an entity, by score descending."""
+        from esam_fast.export import amg_records
+
+        return amg_records(self)

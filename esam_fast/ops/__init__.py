@@ -1,0 +1,28 @@
+"""The operations of E-SAM on bit-packed masks. Each one checks, allocates and dispatches; every backend gives equal bits."""
+
+from __future__ import annotations
+
+from esam_fast.ops.cover import greedy_cover
+from esam_fast.ops.draw import draw_labels
+from esam_fast.ops.felzenszwalb import felzenszwalb
+from esam_fast.ops.nms import cluster_masks, nms
+from esam_fast.ops.overlap import split_overlaps
+from esam_fast.ops.packing import measure, pack_logits
+from esam_fast.ops.pairwise import intersections, mask_iou, max_iou
+from esam_fast.ops.topk import mask_similarity, top_k_similarity
+
+__all__ = [
+    "cluster_masks",
+    "draw_labels",
+    "felzenszwalb",
+    "greedy_cover",
+    "intersections",
+    "mask_iou",
+    "mask_similarity",
+    "max_iou",
+    "measure",
+    "nms",
+    "pack_logits",
+    "split_overlaps",
+    "top_k_similarity",
+]

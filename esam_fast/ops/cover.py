@@ -1,0 +1,46 @@
+"""Greedy cover of what is still uncovered."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from esam_fast import _check
+from esam_fast._backend import kernel
+from esam_fast.masks import Float, Int, PackedMasks, by_score
+
+
+def greedy_cover(
+    masks: PackedMasks, scores: Float, covered: PackedMasks, min_gain: float, *, backend: str | None = None
+) -> tuple[Int, Int]:
+    """Again and again the mask that covers most uncovered pixels (Sec. 3.4).
+
+    Ties go to the higher score, then the lower index. Stops when the next gain is below `min_gain` or 0.
+
+    Args:
+        masks: PackedMasks, N masks on one grid.
+        scores: [N] float32, finite.
+        covered: PackedMasks, one mask on the same grid: the pixels covered from the start.
+        min_gain: least number of newly covered pixels, at least 0 (need not be whole).
+        backend: "native", "cuda", "numba", or None for the best one here.
+
+    Returns:
+        picks [K] int64, indices in the order of picking, and gains [K] int64, pixels newly covered by each.
+
+    Raises:
+        TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
+        BackendUnavailable: a backend asked for by name is not here.
+    """
+    n = len(_check.packed("masks", masks))
+    order = by_score(_check.finite("scores", scores, (n,)))
+    if len(_check.packed("covered", covered, masks)) != 1:
+        raise ValueError(f"covered must be one mask, got {len(covered)}")
+    least = _check.real("min_gain", min_gain)
+    if not (least >= 0.0 and math.isfinite(least)):
+        raise ValueError(f"min_gain must be at least 0 and finite, got {min_gain!r}")
+    picks, gains = np.empty(n, np.int64), np.empty(n, np.int64)
+    count = kernel("greedy_cover", backend)(
+        masks.words, masks.area, masks.box, *masks.shape, order, covered.words[0].copy(), least, picks, gains
+    )
+    return picks[:count], gains[:count]

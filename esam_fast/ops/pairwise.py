@@ -1,0 +1,77 @@
+"""Mask IoU for all pairs, and each mask's best match."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check
+from esam_fast._backend import kernel
+from esam_fast.masks import PackedMasks
+
+
+def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> NDArray[np.float64]:
+    """IoU of every mask of `a` with every mask of `b`; 0 where the union is empty.
+
+    Args:
+        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        backend: "native", "cuda", "numba", or None for the best one here.
+
+    Returns:
+        [N, M] float64: double(intersection) / double(union), identical on every backend.
+
+    Raises:
+        TypeError: not PackedMasks. ValueError: different grids.
+        BackendUnavailable: a backend asked for by name is not here.
+    """
+    return _pairs("mask_iou", a, b, np.float64, backend)
+
+
+def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> NDArray[np.int32]:
+    """Common pixels of every mask of `a` with every mask of `b`.
+
+    Args:
+        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        backend: see `mask_iou`.
+
+    Returns:
+        [N, M] int32.
+
+    Raises:
+        TypeError, ValueError, BackendUnavailable: see `mask_iou`.
+    """
+    return _pairs("intersections", a, b, np.int32, backend)
+
+
+def max_iou(
+    a: PackedMasks, b: PackedMasks, *, backend: str | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Best match: the highest IoU of each mask of `a` with any mask of `b` (Eqs. 2 and 10).
+
+    Args:
+        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        backend: see `mask_iou`.
+
+    Returns:
+        best [N] float64, and index [N] int64 of the first mask of `b` that reaches it; 0.0 and -1 if M is 0.
+
+    Raises:
+        TypeError, ValueError, BackendUnavailable: see `mask_iou`.
+    """
+    _check_pair(a, b)
+    best, index = np.empty(len(a), np.float64), np.empty(len(a), np.int64)
+    kernel("max_iou", backend)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, best, index)
+    return best, index
+
+
+def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
+    _check.packed("b", b, _check.packed("a", a))
+
+
+def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> NDArray[Any]:
+    _check_pair(a, b)
+    out = np.empty((len(a), len(b)), dtype)
+    kernel(name, backend)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, out)
+    return out
