@@ -106,6 +106,20 @@ void draw_labels(const Array<float>& planes, const Boxes& box, int rows, int col
                     labels.shape(1));
 }
 
+void mask_mean(const Words& words, const Areas& area, const Boxes& box, int h, int w, const Array<double>& plane,
+               Array<double> out) {
+  double* mean = out.mutable_data();
+  const py::gil_scoped_release released;
+  esam::mask_mean(view(words, area, box, h, w), plane.data(), mean);
+}
+
+void measure_labels(const Boxes& labels, Areas area, Boxes box) {
+  std::int64_t* area_out = area.mutable_data();
+  std::int32_t* box_out = box.mutable_data();
+  const py::gil_scoped_release released;
+  esam::measure_labels(labels.data(), labels.shape(0), labels.shape(1), area.shape(0), area_out, box_out);
+}
+
 std::int32_t felzenszwalb(const Array<std::uint8_t>& image, float scale, const Array<float>& kernel,
                           std::int64_t min_size, Boxes labels) {
   std::int32_t* out = labels.mutable_data();
@@ -128,7 +142,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("greedy_cover", &greedy_cover);
   m.def("pack_logits", &pack_logits);
   m.def("measure", &measure);
+  m.def("mask_mean", &mask_mean);
   m.def("draw_labels", &draw_labels);
+  m.def("measure_labels", &measure_labels);
   m.def("felzenszwalb", &felzenszwalb);
 
   m.def("set_num_threads", [](int n) { esam::num_threads() = n; });

@@ -30,7 +30,7 @@ _HOMES = {
     "load_image": "images",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOMES), "__version__"]
 
 if TYPE_CHECKING:
     from esam_fast._backend import BackendUnavailable as BackendUnavailable

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from esam_fast.masks import PackedMasks
 
 
-def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | None | str]) -> NDArray[Any]:
+def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
     """`value` as a C-contiguous array, if it has exactly this dtype and shape (None or a letter: any length)."""
     expected = np.dtype(dtype)
     if not isinstance(value, np.ndarray) or value.dtype != expected:
@@ -26,7 +26,7 @@ def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | None | 
     return np.ascontiguousarray(value)
 
 
-def finite(name: str, value: Any, shape: Sequence[int | None | str]) -> NDArray[np.float32]:
+def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[np.float32]:
     """A float32 array of this shape without NaN or infinity."""
     checked = array(name, value, np.float32, shape)
     if not np.isfinite(checked).all():
@@ -69,7 +69,7 @@ def packed(name: str, value: Any, like: PackedMasks | None = None) -> PackedMask
     return value
 
 
-def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | None | str]) -> NDArray[np.int64]:
+def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | str | None]) -> NDArray[np.int64]:
     """An int64 array with values in [least, end)."""
     checked = array(name, value, np.int64, shape)
     if checked.size and (checked.min() < least or checked.max() >= end):

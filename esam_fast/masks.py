@@ -13,6 +13,7 @@ from esam_fast import _check
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
 Int = NDArray[np.int64]
+Labels = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class PackedMasks:
     def empty(cls, shape: tuple[int, int]) -> PackedMasks:
         """No masks on a grid of this shape."""
         return cls(
-            np.zeros((0, words_per_mask(shape)), np.uint64), np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape
+            np.zeros((0, words_per_mask(shape)), np.uint64),
+            np.zeros(0, np.int64),
+            np.zeros((0, 4), np.int32),
+            shape,
         )
 
     @classmethod
@@ -84,6 +88,29 @@ class PackedMasks:
             np.concatenate([p.box for p in parts]),
             parts[0].shape,
         )
+
+    @classmethod
+    def from_labels(cls, labels: Labels, n: int) -> PackedMasks:
+        """The n disjoint masks of a label map int32 [h, w]: mask i is where the label is i; negative: none."""
+        words = np.zeros((n, words_per_mask(labels.shape)), np.uint64)
+        pixel = np.flatnonzero(labels.ravel() >= 0)
+        bit = np.uint64(1) << (pixel % 64).astype(np.uint64)
+        np.bitwise_or.at(words, (labels.ravel()[pixel], pixel // 64), bit)
+        return cls.from_words(words, labels.shape)
+
+    def to_labels(self) -> Labels:
+        """Label map int32 [h, w] of disjoint masks: the index of the mask that holds each pixel, -1 where none does."""
+        labels = np.full(self.shape, -1, np.int32)
+        for i in range(len(self)):
+            labels.ravel()[self.pixels(i)] = i
+        return labels
+
+    def pixels(self, i: int) -> Int:
+        """Flat grid indices of the pixels of mask `i`, ascending."""
+        _, y0, _, y1 = self.box[i].tolist()
+        first, last = y0 * self.shape[1] // 64, (y1 * self.shape[1] + 63) // 64
+        words = self.words[i, first:last].astype("<u8", copy=False)
+        return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")) + first * 64
 
     def to_bool(self) -> Bool:
         """The masks as bool [N, h, w]."""
@@ -280,7 +307,7 @@ class EntityMap:
             and "usr" (disjoint).
     """
 
-    labels: NDArray[np.int32]
+    labels: Labels
     scores: Float
     areas: Int
     boxes: NDArray[np.int32]

@@ -11,10 +11,11 @@ Array = NDArray[np.float32]
 
 _EYE = np.array([0.0, 3.3, -7.0], np.float32)
 _TARGET = np.array([0.0, 1.3, 0.6], np.float32)
-_LIGHT = np.array([-4.2, 6.8, -3.6], np.float32)
+_LIGHT = np.array([-4.4, 8.4, -3.8], np.float32)
 _WALL_Z, _TABLE_END = 3.4, 2.5
 _WINDOW = (-3.3, -0.9, 1.75, 4.6)  # x0 x1 y0 y1, on the wall
 _PICTURE = (1.0, 2.9, 2.15, 3.65)
+_LAMPS = 16
 _FAR = np.float32(1e9)
 _WALL, _TABLE, _GLASS, _FRAME, _BORDER, _PAINTING, _FIRST = range(1, 8)
 
@@ -90,7 +91,15 @@ def _rays(pixels: NDArray[np.generic], width: int, height: int) -> Array:
     reach = 0.94 / max(width, 1.5 * height)
     y, x = ((height - 1) / 2 - pixels[0]) * reach, (pixels[1] - (width - 1) / 2) * reach
     rays = ahead[:, None] + right[:, None] * x + up[:, None] * y
-    return (rays / np.sqrt((rays * rays).sum(0))).astype(np.float32)
+    return _unit(rays).astype(np.float32)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _unit(a: Array) -> Array:
+    return a / np.sqrt(_dot(a, a))
 
 
 def _borders(label: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -113,8 +122,8 @@ def _distance(origin: Array, rays: Array, solid: _Solid) -> Array:
     distance = np.full(rays.shape[1], _FAR)
     offset = origin - np.array(solid.centre, np.float32)[:, None]
     reach = solid.size[0] if solid.kind == "sphere" else float(np.linalg.norm(solid.size))
-    along = (offset * rays).sum(0)
-    near = np.flatnonzero(((offset * offset).sum(0) - along * along < reach * reach) & (along < 0))
+    along = _dot(offset, rays)
+    near = np.flatnonzero((_dot(offset, offset) - along * along < reach * reach) & (along < 0))
     offset = offset[:, near] if offset.shape[1] > 1 else offset
     ray = rays[:, near]
     size = np.array(solid.size, np.float32)[:, None]
@@ -177,37 +186,35 @@ def _trace(rays: Array, solids: list[_Solid]) -> tuple[Array, NDArray[np.int32]]
         normal[:, at], colour[:, at] = _surface(point[:, at], solid)
         shine[at] = solid.shine
     point += normal * np.float32(2e-3)
+    to_light = _LIGHT[:, None] - point
     lit, open_ = np.ones_like(distance), np.ones_like(distance)
     for solid in solids:
-        _shade(point, normal, solid, lit, open_)
-    to_light = _LIGHT[:, None] - point
-    to_light /= np.sqrt((to_light * to_light).sum(0))
-    diffuse = (normal * to_light).sum(0).clip(0) * lit
-    half = to_light - rays
-    half /= np.sqrt((half * half).sum(0))
-    gloss = shine * lit * (normal * half).sum(0).clip(0) ** 60
+        _shade(point, normal, to_light, solid, lit, open_)
+    to_light = _unit(to_light)
+    diffuse = _dot(normal, to_light).clip(0) * lit
+    gloss = shine * lit * _dot(normal, _unit(to_light - rays)).clip(0) ** 64
     sky = np.array([0.2, 0.23, 0.28], np.float32)[:, None] * (0.75 + 0.25 * normal[1])
     sun = np.array([0.95, 0.86, 0.72], np.float32)[:, None]
     shaded = colour * (sky * open_ + sun * diffuse) + sun * gloss
     return np.where(label == _GLASS, colour, shaded), label
 
 
-def _shade(point: Array, normal: Array, solid: _Solid, lit: Array, open_: Array) -> None:
+def _shade(point: Array, normal: Array, to_light: Array, solid: _Solid, lit: Array, open_: Array) -> None:
     """Take from `lit` the share of the lamp, from `open_` the share of the room that a solid hides, [N] each."""
-    centre = np.array(solid.centre, np.float32)[:, None]
-    away = centre - point
-    square = (away * away).sum(0) + np.float32(0.02)
-    size = np.float32(np.mean(solid.size) * 1.1)
-    open_ *= 1 - 0.75 * ((normal * away).sum(0).clip(0) / np.sqrt(square) * size**2 / square).clip(0, 1)
-    to_light = _LIGHT[:, None] - point
-    across = square - (away * to_light).sum(0) ** 2 / (to_light * to_light).sum(0)
-    near = np.flatnonzero(across < (np.linalg.norm(solid.size) + 0.4) ** 2)
-    turn = np.arange(12) * 2.4  # the lamp is a disc: twelve points on a sunflower spiral
-    reach = 0.75 * np.sqrt((np.arange(12) + 0.5) / 12)
-    for x, z in zip(reach * np.cos(turn), reach * np.sin(turn), strict=True):
-        ray = to_light[:, near] + np.array([x, 0, z], np.float32)[:, None]
-        ray /= np.sqrt((ray * ray).sum(0))
-        lit[near] -= np.float32(1 / 12) * (_distance(point[:, near], ray, solid) < _FAR)
+    away = np.array(solid.centre, np.float32)[:, None] - point
+    square = _dot(away, away)
+    size = np.float32(1.1 * np.mean(solid.size))
+    at = np.flatnonzero(square < 36 * size * size)
+    seen = (_dot(normal[:, at], away[:, at]) / np.sqrt(square[at])).clip(0) * size**2 / square[at]
+    open_[at] *= 1 - 0.75 * seen.clip(0, 1)
+    along = _dot(away, to_light)
+    reach = np.float32(np.linalg.norm(solid.size) + 0.4)
+    at = np.flatnonzero((along > 0) & (square - along * along / _dot(to_light, to_light) < reach * reach))
+    turn = np.arange(_LAMPS) * 2.4  # the lamp is a disc: points on a sunflower spiral
+    radius = 0.75 * np.sqrt((np.arange(_LAMPS) + 0.5) / _LAMPS)
+    for x, z in zip(radius * np.cos(turn), radius * np.sin(turn), strict=True):
+        ray = _unit(to_light[:, at] + np.array([x, 0, z], np.float32)[:, None])
+        lit[at] -= np.float32(1 / _LAMPS) * (_distance(point[:, at], ray, solid) < _FAR)
     np.maximum(lit, 0, out=lit)
 
 

@@ -76,4 +76,26 @@ void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, i
   });
 }
 
+void measure_labels(const std::int32_t* labels, std::int64_t h, std::int64_t w, std::int64_t n, std::int64_t* area,
+                    std::int32_t* box) {
+  const auto extend = [&](std::int32_t label, std::int64_t from, std::int64_t to, std::int64_t y) {
+    if (label < 1 || label > n) return;
+    std::int32_t* b = box + 4 * (label - 1);
+    if (area[label - 1] == 0) b[0] = static_cast<std::int32_t>(from), b[1] = static_cast<std::int32_t>(y);
+    area[label - 1] += to - from;
+    b[0] = std::min(b[0], static_cast<std::int32_t>(from));
+    b[2] = std::max(b[2], static_cast<std::int32_t>(to));
+    b[3] = static_cast<std::int32_t>(y + 1);
+  };
+  std::fill(area, area + n, 0);
+  std::fill(box, box + 4 * n, 0);
+  for (std::int64_t y = 0; y < h; ++y) {
+    const std::int32_t* row = labels + y * w;
+    for (std::int64_t x = 0, from = 0; x < w; from = x) {
+      while (x < w && row[x] == row[from]) ++x;
+      extend(row[from], from, x, y);
+    }
+  }
+}
+
 }  // namespace esam

@@ -35,10 +35,16 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
                  std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability);
 void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area, std::int32_t* box);
 
+// density.cpp; plane [h, w], out [masks.n]
+void mask_mean(const Masks& masks, const double* plane, double* out);
+
 // draw.cpp; planes [n, h, w], box [n, 4], labels [image_h, image_w]
 void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, int h, int w, int rows, int cols,
                  double content_h, double content_w, std::int32_t* labels, std::int64_t image_h,
                  std::int64_t image_w);
+// area [n], box [n, 4] of the labels 1..n in [h, w]
+void measure_labels(const std::int32_t* labels, std::int64_t h, std::int64_t w, std::int64_t n, std::int64_t* area,
+                    std::int32_t* box);
 
 // felzenszwalb.cpp; image [h, w, 3], kernel [2 * radius + 1], labels [h, w]; returns the number of segments
 std::int32_t felzenszwalb(const std::uint8_t* image, std::int64_t h, std::int64_t w, float scale, const float* kernel,

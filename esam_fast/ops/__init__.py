@@ -1,9 +1,10 @@
-"""The operations of E-SAM on bit-packed masks. Each one checks, allocates and dispatches; every backend gives equal bits."""
+"""The operations of E-SAM on bit-packed masks: each one checks, allocates and dispatches; all backends agree."""
 
 from __future__ import annotations
 
 from esam_fast.ops.cover import greedy_cover
-from esam_fast.ops.draw import draw_labels
+from esam_fast.ops.density import mask_mean
+from esam_fast.ops.draw import draw_labels, measure_labels
 from esam_fast.ops.felzenszwalb import felzenszwalb
 from esam_fast.ops.nms import cluster_masks, nms
 from esam_fast.ops.overlap import split_overlaps
@@ -18,9 +19,11 @@ __all__ = [
     "greedy_cover",
     "intersections",
     "mask_iou",
+    "mask_mean",
     "mask_similarity",
     "max_iou",
     "measure",
+    "measure_labels",
     "nms",
     "pack_logits",
     "split_overlaps",

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast._backend import kernel
-from esam_fast.masks import Float, MaskGrid
+from esam_fast.masks import Float, Int, Labels, MaskGrid
 from esam_fast.ops.packing import pack_logits
 
 
-def draw_labels(planes: Float, grid: MaskGrid, *, backend: str | None = None) -> NDArray[np.int32]:
+def draw_labels(planes: Float, grid: MaskGrid, *, backend: str | None = None) -> Labels:
     """Give each image pixel to the plane with the largest positive bilinear sample.
 
     Samples lie at half-pixel centres and use content only; blending is vertical first, in float32 without fused
@@ -38,3 +38,24 @@ def draw_labels(planes: Float, grid: MaskGrid, *, backend: str | None = None) ->
         planes, positive.box, grid.rows, grid.cols, grid.content_height, grid.content_width, labels
     )
     return labels
+
+
+def measure_labels(labels: Labels, n: int, *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
+    """Area and box of each label of a map.
+
+    Args:
+        labels: [H, W] int32; values outside 1..n are ignored.
+        n: number of labels, at least 0.
+        backend: see `draw_labels`.
+
+    Returns:
+        area [n] int64 and box [n, 4] int32, x0 y0 x1 y1, half-open (0 0 0 0 where the label is absent).
+
+    Raises:
+        TypeError, ValueError, BackendUnavailable: see `draw_labels`.
+    """
+    labels = _check.array("labels", labels, np.int32, ("H", "W"))
+    n = _check.integer("n", n, 0)
+    area, box = np.empty(n, np.int64), np.empty((n, 4), np.int32)
+    kernel("measure_labels", backend)(labels, area, box)
+    return area, box

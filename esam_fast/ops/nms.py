@@ -72,7 +72,5 @@ def cluster_masks(masks: PackedMasks, scores: Float, threshold: float, *, backen
     order = by_score(_check.finite("scores", scores, (n,)))
     limit = _check.unit("threshold", threshold)
     representative = np.empty(n, np.int64)
-    kernel("cluster_masks", backend)(
-        masks.words, masks.area, masks.box, *masks.shape, order, limit, representative
-    )
+    kernel("cluster_masks", backend)(masks.words, masks.area, masks.box, *masks.shape, order, limit, representative)
     return representative

@@ -1,0 +1,50 @@
+"""Greedy cover of what no entity holds yet (USR, Sec. 3.4)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._bits import popcount
+from ._jit import Int32s, Int64s, Words, jit
+from ._rules import word_range
+
+
+@jit
+def greedy_cover(
+    words: Words,  # [N, W]
+    area: Int64s,
+    box: Int32s,
+    h: int,
+    w: int,
+    order: Int64s,
+    covered: Words,  # [W], changed in place
+    min_gain: float,
+    picks: Int64s,  # [N]
+    gains: Int64s,  # [N]
+) -> int:
+    """Pick the mask with most uncovered pixels (ties: earlier in `order`) until that is under min_gain or 0.
+
+    Gains never grow, so an old gain bounds the new one: only the mask in front is ever counted again.
+    """
+    bound = area[order]
+    counted_at = np.full(order.size, -1, np.int64)
+    picked = 0
+    while order.size > 0:
+        front = np.argmax(bound)
+        if bound[front] < min_gain or bound[front] == 0:
+            break
+        mask = order[front]
+        first, last = word_range(box[mask], box[mask], w)
+        part, under = words[mask, first:last], covered[first:last]
+        if counted_at[front] < picked:
+            gain = 0
+            for k in range(part.size):
+                gain += popcount(part[k] & ~under[k])
+            bound[front], counted_at[front] = gain, picked
+        else:
+            for k in range(part.size):
+                under[k] |= part[k]
+            picks[picked], gains[picked] = mask, bound[front]
+            bound[front] = 0
+            picked += 1
+    return picked

@@ -1,0 +1,24 @@
+"""The command ``esam-fast``. Commands import what they need when they run, so that --help is instant."""
+
+from __future__ import annotations
+
+import click
+
+from esam_fast import __version__
+from esam_fast.cli.demo import demo
+from esam_fast.cli.info import info
+from esam_fast.cli.segment import segment
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="esam-fast")
+def main() -> None:
+    """Segment every entity of an image, without training.
+
+    Exit status: 0 done, 1 some inputs failed (each is named), 2 bad usage.
+    """
+
+
+main.add_command(segment)
+main.add_command(demo)
+main.add_command(info)

@@ -1,0 +1,136 @@
+"""What ``segment`` and ``demo`` share: options, loading the segmenter, one image from file to files, errors."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from esam_fast.pipeline import Esam
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LABELS, RECORDS, OVERLAY, STEPS, PANOPTIC = ".png", ".json", "_overlay.jpg", "_steps.jpg", "_panoptic.png"
+
+_MODEL_OPTIONS = [
+    click.option("--checkpoint", metavar="F", type=click.Path(exists=True, dir_okay=False), help="Weight file."),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
+    click.option("--backend", type=click.Choice(["native", "cuda", "numba"]), help="Of the kernels; default: the best here."),
+    click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Change a threshold, as emr.delta=0.05; a wrong NAME lists all. Repeatable."),
+    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Default: the cores this process may use."),
+    click.option("--ids", is_flag=True, help="Write each entity's label into the overlay."),
+    click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
+]  # fmt: skip
+
+
+def model_options(command: Command) -> Command:
+    """Add the options of every command that segments."""
+    for option in reversed(_MODEL_OPTIONS):
+        command = option(command)
+    return command
+
+
+def load(
+    segmenter: str,
+    checkpoint: str | None,
+    device: str,
+    dtype: str,
+    backend: str | None,
+    settings: tuple[str, ...],
+    threads: int | None,
+    debug: bool,
+) -> Esam:
+    """The pipeline as the options ask for it; says so on stderr when the stand-in serves.
+
+    Raises:
+        click.UsageError: an option asks for something that is not there.
+    """
+    from esam_fast import Esam, EsamConfig, load_segmenter, set_num_threads
+    from esam_fast.cli.overrides import with_overrides
+
+    config = with_overrides(EsamConfig(), settings)
+    if threads is not None:
+        set_num_threads(threads)
+    with one_line(click.UsageError, debug):
+        esam = Esam(load_segmenter(segmenter, checkpoint, device, dtype), config, backend)
+    if esam.segmenter.name == "regions":
+        from esam_fast.segmenters.regions import NOTICE
+
+        click.echo(NOTICE, err=True)
+    return esam
+
+
+def segment_file(esam: Esam, path: Path, stem: Path, *, ids: bool, steps: bool, panoptic: bool) -> str:
+    """Segment one image file and write its results beside `stem`; returns the line to print.
+
+    Raises:
+        ImageError: the file cannot be read. OSError: a result cannot be written.
+    """
+    from esam_fast import export, render
+    from esam_fast.images import load_image
+
+    start = time.perf_counter()
+    image = load_image(path)
+    entities = esam.segment(image, keep_stages=steps)
+    image_id: int | str = int(path.stem) if path.stem.isdecimal() else path.stem
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    export.write_labels(f"{stem}{LABELS}", entities.labels)
+    export.write_coco(f"{stem}{RECORDS}", export.coco_results(entities, image_id))
+    export.write_image(f"{stem}{OVERLAY}", render.overlay(image, entities.labels, ids=ids))
+    if steps:
+        export.write_image(f"{stem}{STEPS}", render.steps(image, entities))
+    if panoptic:
+        export.write_panoptic(f"{stem}{PANOPTIC}", entities, image_id, path.name)
+    covered = (entities.labels > 0).mean()
+    seconds = time.perf_counter() - start
+    noun = "entity" if len(entities) == 1 else "entities"
+    return f"{path}: {len(entities)} {noun}, {covered:.1%} covered, {seconds:.2f} s -> {stem}{OVERLAY}"
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder for results, with its parents.
+
+    Raises:
+        click.UsageError: that is not possible, or it cannot be written to.
+    """
+    import os
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(f"--out: cannot make the folder {out}: {error.strerror}") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise click.UsageError(f"--out: cannot write to the folder {out}: Permission denied")
+
+
+@contextmanager
+def one_line(kind: type[click.ClickException], debug: bool) -> Iterator[None]:
+    """Turn any error into a click exception of this kind, whose message is one line; with debug, let it through."""
+    try:
+        yield
+    except click.ClickException:
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        raise kind(reason(error)) from error
+
+
+def reason(error: Exception) -> str:
+    """An error in one line."""
+    from esam_fast.images import ImageError
+
+    if isinstance(error, OSError) and error.filename:
+        return f"cannot write {error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    text = " ".join(str(error).split())
+    if isinstance(error, (ImageError, ValueError, ImportError)) and text:
+        return text
+    return f"{type(error).__name__}: {text}"

@@ -1,0 +1,32 @@
+"""Mean of a plane over masks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check
+from esam_fast._backend import kernel
+from esam_fast.masks import PackedMasks
+
+
+def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | None = None) -> NDArray[np.float64]:
+    """Mean of a plane over each mask's pixels: the density of a mask, given the density map (Eq. 3, Sec. 3.2).
+
+    Args:
+        masks: PackedMasks, N masks on one grid.
+        plane: [h, w] float64.
+        backend: "native", "cuda", "numba", or None for the best one here.
+
+    Returns:
+        [N] float64, summed in pixel order; 0 for an empty mask.
+
+    Raises:
+        TypeError: wrong dtype. ValueError: wrong shape; the message names the argument.
+        BackendUnavailable: a backend asked for by name is not here.
+    """
+    _check.packed("masks", masks)
+    plane = _check.array("plane", plane, np.float64, masks.shape)
+    out = np.empty(len(masks), np.float64)
+    kernel("mask_mean", backend)(masks.words, masks.area, masks.box, *masks.shape, plane, out)
+    return out

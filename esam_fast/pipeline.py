@@ -1,0 +1,171 @@
+"""E-SAM, top to bottom: embed, MMG, EMR, USR, draw."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _backend, superpixels
+from esam_fast.config import EsamConfig
+from esam_fast.images import as_rgb, load_image
+from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
+from esam_fast.ops import draw_labels, measure_labels
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits
+from esam_fast.stages import draw, emr, mmg, usr
+from esam_fast.stages.handover import Entities
+
+STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
+
+
+class Esam:
+    """Segments every entity of an image with a promptable segmenter, without training.
+
+    Args:
+        segmenter: anything with the `Segmenter` protocol; see `load_segmenter`.
+        config: every threshold.
+        backend: "native", "cuda", "numba", or None for the best one here.
+
+    Raises:
+        TypeError: config is not an EsamConfig. ValueError: unknown backend.
+        BackendUnavailable: a backend asked for by name is not here.
+    """
+
+    def __init__(self, segmenter: Segmenter, config: EsamConfig | None = None, backend: str | None = None) -> None:
+        config = EsamConfig() if config is None else config
+        if not isinstance(config, EsamConfig):
+            raise TypeError(f"config must be an EsamConfig, got {type(config).__name__}")
+        self.segmenter = segmenter
+        self.config = config
+        self.backend = _backend.resolve(backend)
+
+    def segment(self, image: NDArray[Any] | str | Path, *, keep_stages: bool = False) -> EntityMap:
+        """Find every entity of one image.
+
+        Args:
+            image: an array (see `esam_fast.images.as_rgb` for what is accepted; uint8 [H, W, 3] RGB is used as it
+                is), or the path of an image file. It is never changed.
+            keep_stages: also return the intermediate masks of each stage.
+
+        Returns:
+            EntityMap in the image's own frame (a file's EXIF rotation applied).
+
+        Raises:
+            TypeError, ValueError: an image, or a segmenter's answer, that cannot be used; the message says why.
+        """
+        rgb = load_image(image) if isinstance(image, (str, os.PathLike)) else as_rgb(image)
+        config, backend, clock = self.config, self.backend, _Clock()
+
+        with clock("embed"):
+            embedding = self.segmenter.embed(rgb)
+            check_embedding(self.segmenter, embedding, rgb)
+            grid: MaskGrid = embedding.grid
+        with clock("superpixels"):
+            label_map = superpixels.segment(rgb, config.superpixels, backend=backend)
+            regions = superpixels.on_grid(label_map, grid)
+
+        # MMG: the masks of a point grid, sorted by level, and the gallery of a denser grid.
+        points = grid.point_grid(config.mmg.points_per_side)
+        score_threshold = _either(config.mmg.score_threshold, self.segmenter.score_threshold)
+        stability_threshold = _either(config.mmg.stability_threshold, self.segmenter.stability_threshold)
+        with clock("decode"):
+            answer = self._prompt(embedding, points, score_threshold)
+        with clock("mmg"):
+            levels = mmg.generate(
+                answer, points, regions, config.mmg, score_threshold, stability_threshold, backend=backend
+            )
+        del answer
+        points = grid.point_grid(config.emr.points_per_side)
+        with clock("decode"):
+            answer = self._prompt(embedding, points)
+        with clock("mmg"):
+            gallery = mmg.gallery(answer, points, grid.pixels(points), config.emr.tau)
+        del answer
+
+        # EMR: overlaps are split, fragments merged.
+        with clock("emr"):
+            refined = entities = emr.refine(
+                levels.objects, gallery, regions, embedding.features, grid, config.emr, config.min_area,
+                backend=backend,
+            )  # fmt: skip
+
+        # USR: what is still uncovered is prompted again.
+        if config.usr.enabled:
+            with clock("usr"):
+                pixels = usr.propose(refined.masks, levels, regions, config.min_area, backend=backend)
+                points = grid.points(pixels)
+            with clock("decode"):
+                answer = self._prompt(embedding, points)
+            with clock("usr"):
+                entities = usr.complete(refined, answer, points, grid, config.emr.tau, config.usr, backend=backend)
+
+        with clock("draw"):
+            result = self._draw(entities, embedding, grid)
+        if keep_stages:
+            result["stages"] = {
+                "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
+                "emr": refined.masks, "usr": entities.masks,
+            }  # fmt: skip
+        return EntityMap(**result, timings=clock.seconds(), grid=grid)
+
+    def _prompt(self, embedding: Any, points: Float, min_score: float | None = None) -> PointMasks:
+        answer = self.segmenter.masks(embedding, points, min_score=min_score)
+        return check_answer(self.segmenter, answer, embedding.grid, len(points))
+
+    def _draw(self, entities: Entities, embedding: Any, grid: MaskGrid) -> dict[str, Any]:
+        """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
+        members = entities.members
+        logits = self.segmenter.logits(embedding, members.points, members.channels)
+        logits = check_logits(self.segmenter, logits, grid, len(members))
+        planes = draw.entity_planes(entities, logits)
+        order = by_score(entities.scores)
+        labels = draw_labels(planes[order], grid, backend=self.backend)
+        areas, boxes = measure_labels(labels, len(order), backend=self.backend)
+        if self.config.min_region_area:
+            labels = draw.clean(labels, boxes, self.config.min_region_area)
+            areas, boxes = measure_labels(labels, len(order), backend=self.backend)
+        seen = areas > 0
+        renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
+        best_member = _best_members(entities)[order[seen]]
+        return {
+            "labels": labels if seen.all() else renumbered[labels],
+            "scores": entities.scores[order[seen]],
+            "areas": areas[seen],
+            "boxes": boxes[seen],
+            "points": members.points[best_member],
+            "stability": members.stability[best_member],
+        }
+
+
+def _best_members(entities: Entities) -> NDArray[np.int64]:
+    """Index of each entity's highest-scored member, ties to the first: int64 [K]."""
+    by_entity = np.lexsort((-entities.members.scores, entities.owner))
+    _, first = np.unique(entities.owner[by_entity], return_index=True)
+    return by_entity[first]
+
+
+def _either(asked: float | None, own: float) -> float:
+    return own if asked is None else asked
+
+
+class _Clock:
+    """Seconds spent in each stage, and in all."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._spent = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._spent[stage] += time.perf_counter() - start
+
+    def seconds(self) -> dict[str, float]:
+        return {**self._spent, "total": time.perf_counter() - self._start}

@@ -1,0 +1,86 @@
+"""What a segmenter is: anything that answers point prompts on a grid of mask logits."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check
+from esam_fast.masks import Float, MaskGrid, PointMasks
+
+
+class Embedding(Protocol):
+    """One image, ready to be prompted; whatever else it holds is the segmenter's own affair.
+
+    Attributes:
+        grid: the plane that masks are answered on.
+        features: float32 [C, h, w], the image embedding that Eq. 7 compares, content only.
+    """
+
+    @property
+    def grid(self) -> MaskGrid: ...
+
+    @property
+    def features(self) -> Float: ...
+
+
+class Segmenter(Protocol):
+    """Answers point prompts. Users can bring their own.
+
+    Attributes:
+        name: for people.
+        score_threshold, stability_threshold: below them a mask is dropped, unless the config says otherwise.
+    """
+
+    name: str
+    score_threshold: float
+    stability_threshold: float
+
+    def embed(self, image: NDArray[np.uint8]) -> Any:
+        """Prepare an image uint8 [H, W, 3] RGB; returns an `Embedding`."""
+
+    def masks(self, embedding: Any, points: Float, *, min_score: float | None = None) -> PointMasks:
+        """Three masks, by area ascending, for each point float32 [N, 2] (x y in image pixels).
+
+        A point none of whose scores reaches `min_score` may come back with empty masks.
+        """
+
+    def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Float:
+        """Mask logits float32 [N, grid.height, grid.width] of one output `channels[i]` for each point."""
+
+
+def check_embedding(segmenter: Segmenter, embedding: Embedding, image: NDArray[np.uint8]) -> None:
+    """Refuse an embedding that cannot be used, naming the segmenter and what is wrong."""
+    name = f"segmenter {segmenter.name!r}: embedding"
+    grid = embedding.grid
+    if not isinstance(grid, MaskGrid):
+        raise TypeError(f"{name}.grid must be a MaskGrid, got {type(grid).__name__}")
+    if (grid.image_height, grid.image_width) != image.shape[:2]:
+        raise ValueError(
+            f"{name}.grid must be for an image of {image.shape[0]} x {image.shape[1]} pixels, "
+            f"got {grid.image_height} x {grid.image_width}"
+        )
+    features = _check.finite(f"{name}.features", embedding.features, ("C", "h", "w"))
+    if 0 in features.shape:
+        raise ValueError(f"{name}.features must not be empty, got shape {list(features.shape)}")
+
+
+def check_answer(segmenter: Segmenter, answer: PointMasks, grid: MaskGrid, n_points: int) -> PointMasks:
+    """Refuse an answer that does not fit the question, naming the segmenter and what is wrong."""
+    name = f"segmenter {segmenter.name!r}: masks()"
+    if not isinstance(answer, PointMasks):
+        raise TypeError(f"{name} must return PointMasks, got {type(answer).__name__}")
+    if len(answer) != n_points:
+        raise ValueError(f"{name} must answer {n_points} points, got {len(answer)}")
+    if answer.masks.shape != grid.shape:
+        raise ValueError(f"{name} must answer on a grid of shape {grid.shape}, got {answer.masks.shape}")
+    if len(answer.masks) and (answer.masks.box[:, 2:] > (grid.cols, grid.rows)).any():
+        raise ValueError(f"{name} must set no pixels outside the content, {grid.rows} x {grid.cols}")
+    return answer
+
+
+def check_logits(segmenter: Segmenter, logits: Float, grid: MaskGrid, n: int) -> Float:
+    """Refuse logits of a wrong shape or dtype, or that are not finite, naming the segmenter."""
+    return _check.finite(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))

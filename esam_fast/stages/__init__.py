@@ -1,0 +1,1 @@
+"""The three modules of E-SAM as pure functions over masks and scores."""

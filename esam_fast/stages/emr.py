@@ -1,0 +1,144 @@
+"""Entity-level mask refinement (Sec. 3.3, Eqs. 5-8): overlaps are split, fragments of one entity merged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast.config import EmrConfig
+from esam_fast.masks import Bool, Float, Labels, MaskGrid, PackedMasks, ScoredMasks, by_score
+from esam_fast.ops import cluster_masks, intersections, mask_similarity, split_overlaps, top_k_similarity
+from esam_fast.ops.topk import unit_features
+from esam_fast.stages.handover import Entities, Gallery, rescore
+from esam_fast.superpixels import Superpixels, features_at, inside
+
+
+def refine(
+    objects: ScoredMasks,
+    gallery: Gallery,
+    superpixels: Superpixels,
+    features: Float,
+    grid: MaskGrid,
+    config: EmrConfig,
+    min_area: int,
+    *,
+    backend: str | None = None,
+) -> Entities:
+    """Turn overlapping object masks into disjoint entities.
+
+    Args:
+        objects: from MMG, N.
+        gallery: guidance masks of the dense point grid.
+        superpixels: on the grid. features: float32 [C, fh, fw], the image embedding, content only.
+        grid: of all masks.
+        config: thresholds.
+        min_area: masks that keep fewer grid pixels are dropped.
+        backend: of the operations.
+    """
+    objects = objects.take(by_score(objects.scores))
+    if not config.enabled:
+        return _settle(objects, _paint(objects.masks), min_area)
+    votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
+    votes[gallery.masks.area == 0] = -1
+    disjoint = split_overlaps(
+        objects.masks, objects.scores, gallery.pixels, votes, gallery.masks, gallery.scores, config.delta,
+        backend=backend,
+    )  # fmt: skip
+    entities = _settle(objects, disjoint, min_area)
+    similar = _similarity(entities.masks, superpixels, features, grid, config.top_k, backend)
+    candidates = (similar >= config.min_similarity) & _touching(entities.masks)
+    return _unite(entities, _encompassed(entities.masks, gallery, candidates, config, backend))
+
+
+def _paint(masks: PackedMasks) -> PackedMasks:
+    """Masks in order, each without the pixels of those before it: overlaps go to the higher score."""
+    words = masks.words.copy()
+    taken = np.zeros_like(words[:1])
+    for i in range(len(words)):
+        words[i] &= ~taken[0]
+        taken[0] |= words[i]
+    return PackedMasks.from_words(words, masks.shape)
+
+
+def _settle(objects: ScoredMasks, disjoint: PackedMasks, min_area: int) -> Entities:
+    """Rescore what the masks kept, and drop what is too small."""
+    keep = disjoint.area >= max(min_area, 1)
+    members, kept = objects.take(keep), disjoint.take(keep)
+    scores = rescore(members.scores, kept.area, members.masks.area)
+    return Entities(kept, scores, replace(members, scores=scores), kept, np.arange(len(kept)))
+
+
+def _similarity(
+    masks: PackedMasks, superpixels: Superpixels, features: Float, grid: MaskGrid, k: int, backend: str | None
+) -> NDArray[np.float64]:
+    """Eq. 7 between all masks: float64 [N, N]."""
+    sampled = unit_features(features_at(features, superpixels.centres, grid))
+    neighbours, _ = top_k_similarity(sampled, k, backend=backend)
+    holds = inside(superpixels.centres, masks)
+    membership = np.where(holds.any(axis=0), holds.argmax(axis=0) if len(masks) else 0, -1).astype(np.int32)
+    return mask_similarity(neighbours, membership, len(masks), backend=backend)
+
+
+def _touching(masks: PackedMasks) -> Bool:
+    """Pairs of disjoint masks that share a border, or reach the same free pixel, 4-neighbourhood: bool [N, N]."""
+    label = np.pad(masks.to_labels(), 1, constant_values=-1)
+    touching = np.zeros((len(masks), len(masks)), np.bool_)
+
+    def meet(a: Labels, b: Labels) -> None:
+        both = (a >= 0) & (b >= 0) & (a != b)
+        touching[a[both], b[both]] = touching[b[both], a[both]] = True
+
+    meet(label[:, :-1], label[:, 1:])
+    meet(label[:-1], label[1:])
+    free = label[1:-1, 1:-1] < 0
+    sides = [label[:-2, 1:-1][free], label[2:, 1:-1][free], label[1:-1, :-2][free], label[1:-1, 2:][free]]
+    for i, one in enumerate(sides):
+        for other in sides[i + 1 :]:
+            meet(one, other)
+    return touching
+
+
+def _encompassed(
+    masks: PackedMasks, gallery: Gallery, candidates: Bool, config: EmrConfig, backend: str | None
+) -> list[tuple[int, int]]:
+    """The candidate pairs that enough of their points' guidance masks encompass (Eq. 8)."""
+    holds = inside(gallery.pixels, masks)  # [N, P]
+    used = np.flatnonzero(candidates.any(axis=1)) if len(masks) else np.zeros(0, np.int64)
+    common = np.zeros((len(masks), len(gallery.scores)), np.int64)
+    common[used] = intersections(masks.take(used), gallery.masks, backend=backend)
+    covered = common / np.maximum(masks.area, 1)[:, None] >= config.cover
+    size = np.maximum(gallery.masks.area, 1)
+    pairs = []
+    for a, b in zip(*np.nonzero(np.triu(candidates)), strict=True):
+        points = np.flatnonzero(holds[a] | holds[b])
+        hits = (
+            covered[a, points]
+            & covered[b, points]
+            & ((common[a, points] + common[b, points]) / size[points] >= config.concentration)
+        ).sum()
+        if hits > 0 and hits / len(points) >= config.merge_support:
+            pairs.append((int(a), int(b)))
+    return pairs
+
+
+def _unite(entities: Entities, pairs: list[tuple[int, int]]) -> Entities:
+    """Join pairs transitively; a group takes the place of its first member and the highest score."""
+    root = list(range(len(entities)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            i = root[i]
+        return i
+
+    for a, b in pairs:
+        low, high = sorted((find(a), find(b)))
+        root[high] = low
+    firsts, owner = np.unique([find(i) for i in range(len(root))], return_inverse=True)
+    words = entities.masks.words[firsts.astype(np.int64)]
+    scores = entities.scores[firsts.astype(np.int64)]
+    np.bitwise_or.at(words, owner, entities.masks.words)
+    np.maximum.at(scores, owner, entities.scores)
+    masks = PackedMasks.from_words(words, entities.masks.shape)
+    return replace(entities, masks=masks, scores=scores, owner=owner.astype(np.int64))

@@ -1,0 +1,73 @@
+"""What the stages hand to each other, and the rules that several of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from esam_fast.masks import Float, Int, PackedMasks, ScoredMasks
+
+OBJECT = 2
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What MMG hands on: object masks, and the part and subpart maps, each in NMS order."""
+
+    objects: ScoredMasks
+    parts: ScoredMasks
+    subparts: ScoredMasks
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """One guidance mask a point of the dense grid (Eq. 6).
+
+    Attributes:
+        pixels: int64 [P], flat grid index of each point.
+        masks: PackedMasks, P; an empty one has no vote.
+        scores: float32 [P].
+    """
+
+    pixels: Int
+    masks: PackedMasks
+    scores: Float
+
+
+@dataclass(frozen=True)
+class Entities:
+    """K disjoint entities made of M member masks.
+
+    Attributes:
+        masks: PackedMasks, K. scores: float32 [K].
+        members: the masks they came from, whole, M, with the scores they have now.
+        kept: PackedMasks, M: the pixels that each member still holds; disjoint, and the entity is their union.
+        owner: int64 [M], the entity of each member.
+    """
+
+    masks: PackedMasks
+    scores: Float
+    members: ScoredMasks
+    kept: PackedMasks
+    owner: Int
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def best_levels(scores: Float) -> Int:
+    """Level of the highest score of each point [N, 3]; ties go to the larger level: int64 [N] (Eq. 1)."""
+    return 2 - np.argmax(scores[:, ::-1], axis=1)
+
+
+def guided_levels(scores: Float, tau: float) -> Int:
+    """The object level where s_best - s_object < tau, else the best level: int64 [N] (Eq. 6)."""
+    best = best_levels(scores)
+    lead = scores[np.arange(len(scores)), best].astype(np.float64) - scores[:, OBJECT].astype(np.float64)
+    return np.where(lead < tau, OBJECT, best)
+
+
+def rescore(scores: Float, now: Int, originally: Int) -> Float:
+    """Score * |now| / |originally|: a mask that lost pixels is no longer the mask that was scored."""
+    return (scores.astype(np.float64) * now / originally).astype(np.float32)
