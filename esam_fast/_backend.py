@@ -41,7 +41,7 @@ def kernel(name: str, backend: str | None) -> Callable[..., Any]:
     chosen = resolve(backend)
     module = _load(chosen)
     _apply_threads(chosen, module)
-    return getattr(module, name)  # type: ignore[no-any-return]
+    return getattr(module, name)
 
 
 @cache

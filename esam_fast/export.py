@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,7 @@ def encode_labels(labels: NDArray[np.int32], count: int) -> list[dict[str, Any]]
     order = np.argsort(owner, kind="stable")
     splits = np.searchsorted(owner[order], np.arange(1, count + 2))
     codes = []
-    for first, last in zip(splits[:-1], splits[1:], strict=True):
+    for first, last in pairwise(splits.tolist()):
         counts = np.diff(runs[order[first:last]].reshape(-1), prepend=0, append=flat.size)
         if counts[-1] == 0:
             counts = counts[:-1]

@@ -13,7 +13,22 @@ from PIL import Image, ImageOps
 MAX_PIXELS = 300_000_000
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
-    ".jpg .jpeg .jfif .png .tif .tiff .webp .bmp .gif .ppm .pgm .pbm .pnm .jp2 .avif".split()
+    (
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".jp2",
+        ".avif",
+    )
 )
 
 _BLOCK = 1 << 22  # values converted at a time: temporaries stay small on large images
@@ -66,9 +81,7 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
             infinity, or floats outside [0, 1].
     """
     if not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)"
-        )
+        raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
     if image.dtype.kind not in "bf" and image.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"image must be uint8, uint16, bool or float, got {image.dtype}")
     channels = _channels_last(image)
@@ -92,16 +105,12 @@ def _decode(file: BinaryIO) -> NDArray[Any]:
     image = _open(file)
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"expected at most {MAX_PIXELS / 1e6:.0f} megapixels, but its header says {width} x {height}"
-        )
+        raise ImageError(f"expected at most {MAX_PIXELS / 1e6:.0f} megapixels, but its header says {width} x {height}")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow gives as int32 for some files
         values = np.asarray(image)
         if values.min() < 0 or values.max() > 65535:
-            raise ImageError(
-                f"expected integers of at most 16 bits, got values from {values.min()} to {values.max()}"
-            )
+            raise ImageError(f"expected integers of at most 16 bits, got values from {values.min()} to {values.max()}")
         return values.astype(np.uint16)
     if image.has_transparency_data:
         return np.asarray(image.convert("RGBA"))
@@ -147,8 +156,7 @@ def _check_unit(image: NDArray[Any]) -> None:
         raise ValueError("image must be finite, got NaN or infinity")
     if least < 0 or most > 1:
         raise ValueError(
-            f"image must lie in [0, 1] when it is float, got values from {least:g} to {most:g}; "
-            "convert 0..255 to uint8"
+            f"image must lie in [0, 1] when it is float, got values from {least:g} to {most:g}; convert 0..255 to uint8"
         )
 
 

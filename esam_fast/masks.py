@@ -214,14 +214,14 @@ class PointMasks:
     masks: PackedMasks
     scores: Float
     stability: Float
-    channels: NDArray[np.int8] = field(default=None)  # type: ignore[assignment]
+    channels: NDArray[np.int8] = field(default_factory=lambda: np.zeros((0, 3), np.int8))
 
     def __post_init__(self) -> None:
         n3 = len(_check.packed("masks", self.masks))
         if n3 % 3:
             raise ValueError(f"masks must hold three masks a point, got {n3} masks")
         shape = (n3 // 3, 3)
-        if self.channels is None:
+        if self.channels is None or len(self.channels) == 0:
             object.__setattr__(self, "channels", np.tile(np.arange(3, dtype=np.int8), (shape[0], 1)))
         object.__setattr__(self, "scores", _check.finite("scores", self.scores, shape))
         object.__setattr__(self, "stability", _check.finite("stability", self.stability, shape))

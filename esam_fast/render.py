@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast.masks import EntityMap, PackedMasks, ScoredMasks
+from esam_fast.masks import EntityMap, ScoredMasks
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -55,7 +55,7 @@ def entity_colours(labels: Labels) -> Image:
     return palette[chosen]
 
 
-def strip(image: Image, panels: Mapping[str, Labels | NDArray[np.bool_]], *, alpha: float = ALPHA) -> Image:
+def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = ALPHA) -> Image:
     """The image and several results on it side by side, each under its name (the paper's Fig. 6): uint8.
 
     Args:
@@ -91,20 +91,16 @@ def steps(image: Image, entities: EntityMap) -> Image:
     Raises:
         ValueError: the result was made without its stages.
     """
-    if entities.stages is None:
+    stages = entities.stages
+    if stages is None:
         raise ValueError("entities must hold the masks of its stages, got None; segment with keep_stages=True")
 
     def masks(stage: str) -> NDArray[np.bool_]:
-        found = entities.stages[stage]
+        found = stages[stage]
         packed = found.masks if isinstance(found, ScoredMasks) else found
         return packed.to_bool()[::-1, : entities.grid.rows, : entities.grid.cols]
 
-    panels: dict[str, NDArray[Any]] = {
-        "MMG": masks("mmg"),
-        "EMR": masks("emr"),
-        "USR": entities.labels,
-    }
-    return strip(image, panels)
+    return strip(image, {"MMG": masks("mmg"), "EMR": masks("emr"), "USR": entities.labels})
 
 
 @cache
@@ -229,9 +225,9 @@ def _stamp(image: Image, ink: Image, top: int, left: int) -> None:
         slice(max(0, -start), min(length, limit - start))
         for start, length, limit in zip((top, left), ink.shape, image.shape, strict=False)
     )
-    ink, shadow = ink[rows, cols, None] / np.float32(255), shadow[rows, cols, None] / np.float32(255)
+    white, dark = ink[rows, cols, None] / np.float32(255), shadow[rows, cols, None] / np.float32(255)
     part = image[top + rows.start : top + rows.stop, left + cols.start : left + cols.stop]
-    part[:] = (part * (1 - shadow) * (1 - ink) + 255 * ink).astype(np.uint8)
+    part[:] = (part * (1 - dark) * (1 - white) + 255 * white).astype(np.uint8)
 
 
 def _captioned(name: str, picture: Image) -> Image:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 _EYE = np.array([0.0, 3.3, -7.0], np.float32)
 _TARGET = np.array([0.0, 1.3, 0.6], np.float32)
@@ -49,13 +50,16 @@ def scene(width: int = 960, height: int = 640, seed: int = 0) -> NDArray[np.uint
     shifts = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)])
     fine = np.stack(np.divmod(at, width))[:, :, None] + shifts.T[:, None]
     colour[:, at] = _trace(_rays(fine.reshape(2, -1), width, height), solids)[0].reshape(3, -1, 4).mean(axis=2)
-    colour = np.clip(1.25 * colour / (1 + 0.25 * colour), 0, 1) ** (1 / 2.2)  # highlights roll off as on film
-    colour += rng.normal(0, 0.007, colour.shape)
-    return (colour.T.reshape(height, width, 3).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    shown = np.clip(1.25 * colour / (1 + 0.25 * colour), 0, 1) ** (1 / 2.2)  # highlights roll off as on film
+    shown = shown + rng.normal(0, 0.007, colour.shape)
+    return (shown.T.reshape(height, width, 3).clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def scene_labels(width: int = 960, height: int = 640, seed: int = 0) -> NDArray[np.int32]:
-    """The truth of `scene`: int32 [height, width]; 1 wall, 2 table, 3 window pane, 4 its frame, 5 picture frame, 6 picture, 7.. the things."""
+    """The truth of `scene`: int32 [height, width].
+
+    1 wall, 2 table, 3 window panes, 4 window frame, 5 picture frame, 6 picture, 7 to 15 the things on the table.
+    """
     solids = _still_life(np.random.default_rng(seed))
     rays = _rays(np.mgrid[:height, :width].reshape(2, -1), width, height)
     return _hit(_EYE[:, None], rays, solids)[1].reshape(height, width)
@@ -69,18 +73,19 @@ def _still_life(rng: np.random.Generator) -> list[_Solid]:
     def turn(angle: float) -> float:
         return float(angle + rng.uniform(-0.08, 0.08))
 
-    books = near(1.55, 0.16, 0.75)
+    x, y, z = lower = near(1.55, 0.16, 0.75)
+    upper, parcel = (x, y + 0.28, z), (x, y + 0.78, z)
     return [
         _Solid("sphere", near(-0.85, 0.55, -0.75), (0.55, 0.55, 0.55), (0.62, 0.05, 0.04), shine=0.8),
         _Solid("sphere", near(0.28, 0.42, -1.35), (0.42, 0.42, 0.42), (0.95, 0.42, 0.03), shine=0.35),
-        _Solid("sphere", near(2.35, 0.48, -0.75), (0.48, 0.48, 0.48), (0.9, 0.85, 0.78), (0.07, 0.2, 0.45), "squares", 0.6),
-        _Solid("cylinder", near(-2.25, 0.75, 0.1), (0.55, 0.75, 0.55), (0.85, 0.83, 0.78), (0.1, 0.32, 0.55), "bands", 0.5),
+        _Solid("sphere", near(2.35, 0.48, -0.75), (0.48, 0.48, 0.48), (0.9, 0.85, 0.78), (0.07, 0.2, 0.45), "squares"),
+        _Solid("cylinder", near(-2.25, 0.75, 0.1), (0.55, 0.75, 0.55), (0.85, 0.83, 0.78), (0.1, 0.32, 0.55), "bands"),
         _Solid("cylinder", near(-0.35, 1.0, 1.0), (0.36, 1.0, 0.36), (0.05, 0.22, 0.1), shine=0.9),
         _Solid("cylinder", near(-1.95, 0.2, -1.75), (0.42, 0.2, 0.42), (0.03, 0.3, 0.32), shine=0.5),
-        _Solid("box", books, (0.95, 0.16, 0.62), (0.1, 0.14, 0.36), shine=0.15, turn=turn(0.25)),
-        _Solid("box", (books[0], 0.44, books[2]), (0.8, 0.12, 0.52), (0.5, 0.1, 0.12), shine=0.15, turn=turn(-0.12)),
-        _Solid("box", (books[0], 0.94, books[2]), (0.38, 0.38, 0.38), (0.85, 0.6, 0.08), (0.75, 0.3, 0.05), "stripes", 0.15, turn(0.6)),
-    ]  # fmt: skip
+        _Solid("box", lower, (0.95, 0.16, 0.62), (0.1, 0.14, 0.36), shine=0.15, turn=turn(0.25)),
+        _Solid("box", upper, (0.8, 0.12, 0.52), (0.5, 0.1, 0.12), shine=0.15, turn=turn(-0.12)),
+        _Solid("box", parcel, (0.38, 0.38, 0.38), (0.85, 0.6, 0.08), (0.75, 0.3, 0.05), "stripes", turn=turn(0.6)),
+    ]
 
 
 def _rays(pixels: NDArray[np.generic], width: int, height: int) -> Array:
@@ -91,7 +96,7 @@ def _rays(pixels: NDArray[np.generic], width: int, height: int) -> Array:
     reach = 0.94 / max(width, 1.5 * height)
     y, x = ((height - 1) / 2 - pixels[0]) * reach, (pixels[1] - (width - 1) / 2) * reach
     rays = ahead[:, None] + right[:, None] * x + up[:, None] * y
-    return _unit(rays).astype(np.float32)
+    return _unit(rays.astype(np.float32))
 
 
 def _dot(a: Array, b: Array) -> Array:

@@ -52,7 +52,7 @@ def segment(image: NDArray[np.uint8], config: SuperpixelConfig, *, backend: str 
     from skimage.segmentation import slic
 
     labels = slic(image, config.slic_segments, config.slic_compactness, start_label=0, channel_axis=-1)
-    return labels.astype(np.int32)  # type: ignore[no-any-return]
+    return labels.astype(np.int32)
 
 
 def on_grid(labels: NDArray[np.int32], grid: MaskGrid) -> Superpixels:

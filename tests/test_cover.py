@@ -48,9 +48,7 @@ def test_covered_from_the_start_by_hand(backend):
 
 def test_least_gain_by_hand(backend):
     for least, picks in ((1, 3), (np.nextafter(1, 2), 2), (4, 2), (4.5, 1), (5, 1), (5.5, 0)):
-        assert (
-            len(cover([A, B, C], [1, 1, 1], NONE, least, backend)) == picks
-        )  # a gain of exactly the least counts
+        assert len(cover([A, B, C], [1, 1, 1], NONE, least, backend)) == picks  # a gain of exactly the least counts
 
 
 def test_nothing_to_pick(backend):

@@ -142,7 +142,9 @@ def test_32_bit_tiff(tmp_path):
     ramp = np.arange(20, dtype=np.int32).reshape(4, 5) * 1000
     np.testing.assert_array_equal(load_image(saved(tmp_path, "a.tif", Image.fromarray(ramp))), three(ramp >> 8))
     path = saved(tmp_path, "b.tif", Image.fromarray(ramp * 1000))
-    with pytest.raises(ImageError, match=r"b\.tif: expected integers of at most 16 bits, got values from 0 to 19000000"):
+    with pytest.raises(
+        ImageError, match=r"b\.tif: expected integers of at most 16 bits, got values from 0 to 19000000"
+    ):
         load_image(path)
 
 
@@ -371,5 +373,5 @@ def test_wrong_dtype(dtype):
 
 @pytest.mark.parametrize("image", [None, [[1, 2], [3, 4]], "photo.jpg", 5, Image.fromarray(RGB)])
 def test_not_an_array(image):
-    with pytest.raises(TypeError, match="image must be a NumPy array, got .* \\(load_image reads files\\)"):
+    with pytest.raises(TypeError, match=r"image must be a NumPy array, got .* \(load_image reads files\)"):
         as_rgb(image)

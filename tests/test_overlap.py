@@ -45,7 +45,7 @@ def test_guide_decides_by_hand(backend):
     # IoU with the guide LEFT: P 1, Q 2/10. The overlap goes to P, Q loses it; with RIGHT the other way round.
     assert split([P, Q], [2, 1], {4: 0}, [LEFT], 0.05, backend) == [P, "......####"]
     assert split([P, Q], [2, 1], {4: 0}, [RIGHT], 0.05, backend) == ["####......", Q]
-    # Equal IoU with the guide (2/6 each): P, the first in score order. With the scores swapped that is Q.
+    # Equal IoU with the guide (2/6 each): P, the first in score order; with the scores swapped, Q.
     assert split([P, Q], [2, 1], {5: 0}, ["....##...."], 0.05, backend) == [P, "......####"]
     assert split([P, Q], [1, 2], {5: 0}, ["....##...."], 0.05, backend) == ["####......", Q]
     # Tied scores: the lower index comes first.

@@ -9,7 +9,7 @@ from esam_fast.ops import mask_similarity, top_k_similarity
 
 
 def test_top_k_by_hand(backend):
-    # Dot products: 0.1 = 2, 0.2 = 4, 0.3 = 2, 0.4 = -2; 1.2 = 2, 1.3 = 1, 1.4 = -1; 2.3 = 2, 2.4 = -2; 3.4 = -1.
+    # Products: 0.1 = 2, 0.2 = 4, 0.3 = 2, 0.4 = -2; 1.2 = 2, 1.3 = 1, 1.4 = -1; 2.3 = 2, 2.4 = -2; 3.4 = -1.
     features = np.array([[2, 0], [1, 0], [2, 0], [1, 0], [-1, 0]], np.int16)
     index, value = top_k_similarity(features, 2, backend=backend)
     assert (index.dtype, value.dtype) == (np.int32, np.int32)
@@ -61,7 +61,8 @@ def test_similarity_by_hand(backend):
     membership = np.array([0, 0, 1, -1], np.int32)
     neighbours = np.array([[1, 2], [2, 3], [0, -1], [0, 1]], np.int32)
     # S(0, 1): centres 0 and 1 have one neighbour each in mask 1: 2 of 2 * 2 = 0.5.
-    # S(1, 0): centre 2 has one neighbour in mask 0: 1 of 1 * 2 = 0.5. The diagonal is 0 though 1 is in 0's own mask.
+    # S(1, 0): centre 2 has one neighbour in mask 0: 1 of 1 * 2 = 0.5.
+    # The diagonal is 0 though centre 0 has a neighbour in its own mask.
     expected = [[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]]
     assert mask_similarity(neighbours, membership, 3, backend=backend).tolist() == expected
     # One more centre in mask 0 without neighbours in mask 1: S(0, 1) = 2/6, S(1, 0) stays: the larger counts.

@@ -17,29 +17,30 @@ def _axis(size: int, content: float, limit: int) -> tuple[Int64s, Floats]:
 
 
 @jit
-def _across(row: Floats, x_before: Int64s, x_weight: Floats, out: Floats, last: int) -> None:
-    """Sample one grid row at image columns."""
+def _blend(top: Floats, bottom: Floats, weight: np.float32, out: Floats) -> None:
+    """Sample between two grid rows, at grid columns."""
     for x in range(out.size):
-        x0 = x_before[x]
-        x1 = min(x0 + 1, last)
-        out[x] = row[x0] * (np.float32(1) - x_weight[x]) + row[x1] * x_weight[x]
+        out[x] = top[x] * (np.float32(1) - weight) + bottom[x] * weight
 
 
 @jit
-def _raise(top: Floats, bottom: Floats, weight: np.float32, label: int, best: Floats, labels: Int32s) -> None:
-    """Where the sample between two rows exceeds what is there, it takes the pixel."""
+def _raise(
+    row: Floats, x_before: Int64s, x_weight: Floats, last: int, label: int, best: Floats, labels: Int32s
+) -> None:
+    """Where the sample between two columns of the row exceeds what is there, it takes the pixel."""
     for x in range(best.size):
-        value = top[x] * (np.float32(1) - weight) + bottom[x] * weight
+        x0 = x_before[x]
+        x1 = min(x0 + 1, last)
+        value = row[x0] * (np.float32(1) - x_weight[x]) + row[x1] * x_weight[x]
         if value > best[x]:
             best[x] = value
             labels[x] = label
 
 
 @parallel_jit
-def _draw_bands(
+def _draw_rows(
     planes: Floats,  # [K, h, w]
     box: Int32s,  # [K, 4]
-    bands: Int64s,  # [B + 1], image rows where another grid row begins
     rows: int,
     cols: int,
     y_before: Int64s,  # [H]
@@ -49,23 +50,27 @@ def _draw_bands(
     x_range: Int64s,  # [K, 2], the image columns that a box reaches
     labels: Int32s,  # [H, W]
 ) -> None:
-    """Image rows between the same two grid rows share the samples across: only those between them differ."""
-    for band in prange(bands.size - 1):
-        start, stop = bands[band], bands[band + 1]
-        y0 = y_before[start]
+    for y in prange(labels.shape[0]):
+        y0 = y_before[y]
         y1 = min(y0 + 1, rows - 1)
-        best = np.zeros((stop - start, labels.shape[1]), np.float32)
-        samples = np.empty((2, labels.shape[1]), np.float32)
-        labels[start:stop] = 0
+        best = np.zeros(labels.shape[1], np.float32)
+        row = np.empty(cols, np.float32)
+        labels[y] = 0
         for k in range(planes.shape[0]):
             left, right = x_range[k]
             if y1 < box[k, 1] or y0 >= box[k, 3] or left >= right:
                 continue
-            top, bottom = samples[0, left:right], samples[1, left:right]
-            _across(planes[k, y0], x_before[left:right], x_weight[left:right], top, cols - 1)
-            _across(planes[k, y1], x_before[left:right], x_weight[left:right], bottom, cols - 1)
-            for y in range(start, stop):
-                _raise(top, bottom, y_weight[y], k + 1, best[y - start, left:right], labels[y, left:right])
+            from_, to = x_before[left], min(x_before[right - 1] + 2, cols)
+            _blend(planes[k, y0, from_:to], planes[k, y1, from_:to], y_weight[y], row[from_:to])
+            _raise(
+                row,
+                x_before[left:right],
+                x_weight[left:right],
+                cols - 1,
+                k + 1,
+                best[left:right],
+                labels[y, left:right],
+            )
 
 
 def draw_labels(
@@ -80,9 +85,8 @@ def draw_labels(
     """Label 1 + the plane with the largest positive bilinear sample (tie: lower index), 0 if none."""
     y_before, y_weight = _axis(labels.shape[0], content_h, rows)
     x_before, x_weight = _axis(labels.shape[1], content_w, cols)
-    bands = np.concatenate([np.flatnonzero(np.diff(y_before, prepend=-1)), [labels.shape[0]]])
     x_range = np.searchsorted(x_before, np.stack([box[:, 0] - 1, box[:, 2]], axis=1))
-    _draw_bands(planes, box, bands, rows, cols, y_before, y_weight, x_before, x_weight, x_range, labels)
+    _draw_rows(planes, box, rows, cols, y_before, y_weight, x_before, x_weight, x_range, labels)
 
 
 @jit

@@ -73,19 +73,21 @@ def _edges(pixels: Floats) -> Words:
 def _sort(edges: Words) -> Words:
     """Stable radix sort by weight: the bits of floats that are not negative sort as they do."""
     digits = np.uint64(2047)
-    shifts = np.array([32, 43, 54], np.uint64)
-    starts = np.zeros((3, 2048), np.int64)
+    starts = np.zeros((3, 2049), np.int64)
     for i in range(edges.size):
+        edge = edges[i]
         for turn in range(3):
-            starts[turn, (edges[i] >> shifts[turn]) & digits] += 1
+            starts[turn, 1 + np.int64((edge >> np.uint64(32 + 11 * turn)) & digits)] += 1
     buffer = np.empty_like(edges)
     for turn in range(3):
-        start = starts[turn]
-        start[:] = np.cumsum(start) - start
+        start, shift = starts[turn], np.uint64(32 + 11 * turn)
+        for digit in range(2048):
+            start[digit + 1] += start[digit]
         for i in range(edges.size):
-            digit = (edges[i] >> shifts[turn]) & digits
-            buffer[start[digit]] = edges[i]
-            start[digit] += 1
+            edge = edges[i]
+            at = np.int64((edge >> shift) & digits)
+            buffer[start[at]] = edge
+            start[at] += 1
         edges, buffer = buffer, edges
     return edges
 

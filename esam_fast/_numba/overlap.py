@@ -31,9 +31,7 @@ def _by_pixel(point_pixel: Int64s, point_rep: Int64s, pixels: int) -> tuple[Int6
 
 
 @jit
-def _collect(
-    p: Words, q: Words, first: int, start: Int64s, votes: Int64s, voted: Words, ballots: Int64s
-) -> int:
+def _collect(p: Words, q: Words, first: int, start: Int64s, votes: Int64s, voted: Words, ballots: Int64s) -> int:
     """Copy the votes in p & q, whose words begin at word `first` of the grid, to `ballots`; how many."""
     count = 0
     for k in range(p.size):

@@ -11,7 +11,14 @@ from esam_fast.cli import run
 
 
 @click.command(short_help="Draw a small scene, segment it, write the pictures.")
-@click.option("--out", default="esam-fast-demo", show_default=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Folder for the pictures.")
+@click.option(
+    "--out",
+    default="esam-fast-demo",
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the pictures.",
+)
 @click.option("--segmenter", default="regions", show_default=True, help="auto is the best one here.")
 @run.model_options
 def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:

@@ -21,12 +21,22 @@ _MODEL_OPTIONS = [
     click.option("--checkpoint", metavar="F", type=click.Path(exists=True, dir_okay=False), help="Weight file."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
-    click.option("--backend", type=click.Choice(["native", "cuda", "numba"]), help="Of the kernels; default: the best here."),
-    click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Change a threshold, as emr.delta=0.05; a wrong NAME lists all. Repeatable."),
-    click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Default: the cores this process may use."),
+    click.option(
+        "--backend", type=click.Choice(["native", "cuda", "numba"]), help="Of the kernels [default: the best]."
+    ),
+    click.option(
+        "--set",
+        "settings",
+        metavar="K=V",
+        multiple=True,
+        help="Set a config value, as emr.delta=0.1 (repeatable; a wrong NAME lists all).",
+    ),
+    click.option(
+        "--threads", type=click.IntRange(min=1), metavar="N", help="[default: the cores this process may use]"
+    ),
     click.option("--ids", is_flag=True, help="Write each entity's label into the overlay."),
     click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
-]  # fmt: skip
+]
 
 
 def model_options(command: Command) -> Command:
@@ -57,9 +67,11 @@ def load(
     config = with_overrides(EsamConfig(), settings)
     if threads is not None:
         set_num_threads(threads)
-    with one_line(click.UsageError, debug):
-        esam = Esam(load_segmenter(segmenter, checkpoint, device, dtype), config, backend)
-    if esam.segmenter.name == "regions":
+    with one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
+        answers = load_segmenter(segmenter, checkpoint, device, dtype)
+    with one_line(click.UsageError, debug, "--backend: "):
+        esam = Esam(answers, config, backend)
+    if answers.name == "regions":
         from esam_fast.segmenters.regions import NOTICE
 
         click.echo(NOTICE, err=True)
@@ -110,7 +122,7 @@ def make_folder(out: Path) -> None:
 
 
 @contextmanager
-def one_line(kind: type[click.ClickException], debug: bool) -> Iterator[None]:
+def one_line(kind: type[click.ClickException], debug: bool, prefix: str = "") -> Iterator[None]:
     """Turn any error into a click exception of this kind, whose message is one line; with debug, let it through."""
     try:
         yield
@@ -119,7 +131,7 @@ def one_line(kind: type[click.ClickException], debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        raise kind(reason(error)) from error
+        raise kind(prefix + reason(error)) from error
 
 
 def reason(error: Exception) -> str:

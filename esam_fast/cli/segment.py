@@ -13,12 +13,20 @@ from esam_fast.cli import run
 
 @click.command(short_help="Segment images.")
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
-@click.option("--out", required=True, metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="Folder for the results; made if missing.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the results; made if missing.",
+)
 @click.option("--segmenter", default="auto", show_default=True, help="auto is the best one here.")
 @run.model_options
 @click.option("--steps", is_flag=True, help="Also write NAME_steps.jpg: image, MMG, EMR, USR side by side.")
 @click.option("--panoptic", is_flag=True, help="Also write NAME_panoptic.png and .json in COCO panoptic format.")
-def segment(inputs: tuple[str, ...], out: Path, ids: bool, steps: bool, panoptic: bool, debug: bool, **model: Any) -> None:
+def segment(
+    inputs: tuple[str, ...], out: Path, ids: bool, steps: bool, panoptic: bool, debug: bool, **model: Any
+) -> None:
     """Segment every entity of each INPUT: an image file, a folder (with all below it) or a quoted glob.
 
     \b
@@ -42,6 +50,7 @@ def segment(inputs: tuple[str, ...], out: Path, ids: bool, steps: bool, panoptic
     written += [run.STEPS] if steps else []
     written += [run.PANOPTIC, str(Path(run.PANOPTIC).with_suffix(".json"))] if panoptic else []
     jobs, failures = plan(inputs, out, tuple(written))
+    total = len(jobs) + len(failures)
     for failure in failures:
         click.echo(f"Error: {failure}", err=True)
     if jobs:
@@ -59,5 +68,5 @@ def segment(inputs: tuple[str, ...], out: Path, ids: bool, steps: bool, panoptic
             else:
                 bar.write(line, file=sys.stdout)
     if failures:
-        click.echo(f"{len(jobs) + len(failures)} inputs, {len(failures)} failed", err=True)
+        click.echo(f"{len(failures)} of {total} inputs failed", err=True)
         sys.exit(1)

@@ -72,6 +72,6 @@ def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
 
 def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> NDArray[Any]:
     _check_pair(a, b)
-    out = np.empty((len(a), len(b)), dtype)
+    out: NDArray[Any] = np.empty((len(a), len(b)), dtype)
     kernel(name, backend)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, out)
     return out

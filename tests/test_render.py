@@ -1,0 +1,156 @@
+"""Pictures: right size, right colours, inputs untouched, nothing special for odd shapes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from test_export import blobs, entity_map
+
+from esam_fast import PackedMasks, render
+from esam_fast.masks import ScoredMasks
+from esam_fast.render import entity_colours, overlay, steps, strip
+from esam_fast.scene import scene
+
+IMAGE = scene(180, 120)
+LABELS = blobs(120, 180, 30)
+
+
+def lab(colours):
+    return cv2.cvtColor(np.asarray(colours, np.float32)[None] / 255, cv2.COLOR_RGB2Lab)[0]
+
+
+def test_overlay_leaves_its_arguments_alone():
+    image, labels = IMAGE.copy(), LABELS.copy()
+    picture = overlay(image, labels, ids=True)
+    assert picture.dtype == np.uint8
+    assert picture.shape == IMAGE.shape
+    np.testing.assert_array_equal(image, IMAGE)
+    np.testing.assert_array_equal(labels, LABELS)
+    np.testing.assert_array_equal(picture, overlay(IMAGE, LABELS, ids=True))
+
+
+def test_read_only_arguments():
+    image, labels = IMAGE.copy(), LABELS.copy()
+    image.flags.writeable = labels.flags.writeable = False
+    np.testing.assert_array_equal(overlay(image, labels, ids=True), overlay(IMAGE, LABELS, ids=True))
+
+
+def test_inside_an_entity_the_picture_is_the_mix():
+    labels = np.ones((40, 60), np.int32)
+    labels[:, 30:] = 2
+    image = np.full((40, 60, 3), 100, np.uint8)
+    for alpha in (0.0, 0.5, 1.0):
+        picture = overlay(image, labels, alpha=alpha)
+        expected = 100 * (1 - alpha) + alpha * entity_colours(labels)[2].astype(float)
+        assert np.abs(picture[:, 40:] - expected).max() <= 1
+
+
+def test_between_entities_there_is_a_thin_white_line():
+    labels = np.ones((40, 60), np.int32)
+    labels[:, 30:] = 2
+    changed = (overlay(np.zeros((40, 60, 3), np.uint8), labels, alpha=0) > 0).any(axis=(0, 2))
+    assert 1 <= changed.sum() <= 3
+    assert changed[29]
+
+
+def test_uncovered_pixels_are_gray_and_dim():
+    labels = np.zeros((60, 90), np.int32)
+    labels[20:40, 20:40] = 1
+    image = np.full((60, 90, 3), (200, 100, 50), np.uint8)
+    corner = overlay(image, labels)[:10, :10].reshape(-1, 3)
+    assert (corner == corner[0, 0]).all()
+    assert corner[0, 0] < 100
+
+
+@pytest.mark.parametrize("count", [2, 30, 150])
+def test_neighbours_have_distinct_colours(count):
+    labels = blobs(300, 400, count, seed=count)
+    colours = lab(entity_colours(labels))
+    touching = set()
+    for a, b in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
+        touching |= set(zip(a[a != b].tolist(), b[a != b].tolist(), strict=True))
+    distances = [np.linalg.norm(colours[a] - colours[b]) for a, b in touching if a and b]
+    assert min(distances) > 25
+
+
+def test_many_entities_use_many_colours():
+    assert len(np.unique(entity_colours(blobs(300, 400, 150)), axis=0)) >= 30
+
+
+def test_ids_are_written_inside_their_entities():
+    labels = np.ones((200, 300), np.int32)
+    labels[50:150, 150:] = 2
+    image = np.full((200, 300, 3), 120, np.uint8)
+    plain, written = overlay(image, labels), overlay(image, labels, ids=True)
+    y, x = np.nonzero((plain != written).any(2))
+    assert set(labels[y, x]) == {1, 2}
+    two = labels[y, x] == 2
+    assert 80 < y[two].mean() < 120
+    assert 190 < x[two].mean() < 260
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (2, 3)])
+@pytest.mark.parametrize("filled", [0, 1])
+def test_odd_shapes(shape, filled):
+    labels = np.full(shape, filled, np.int32)
+    image = np.zeros((*shape, 3), np.uint8)
+    assert overlay(image, labels, ids=True).shape == (*shape, 3)
+    assert strip(image, {"a": labels, "b": np.zeros((2, *shape), np.bool_)}).dtype == np.uint8
+
+
+def test_more_labels_than_colours():
+    labels = np.arange(70_000, dtype=np.int32).reshape(250, 280)
+    assert overlay(np.zeros((250, 280, 3), np.uint8), labels, ids=True).shape == (250, 280, 3)
+
+
+def test_strip_puts_panels_side_by_side():
+    masks = np.stack([LABELS == k for k in range(1, 31)])
+    one = strip(IMAGE, {"labels": LABELS})
+    two = strip(IMAGE, {"masks": masks, "labels": LABELS})
+    assert two.shape[0] == one.shape[0]
+    assert two.shape[1] * 2 == one.shape[1] * 3
+
+
+def test_strip_is_of_bounded_size():
+    image = np.zeros((1500, 3000, 3), np.uint8)
+    height, width, _ = strip(image, {"a": np.ones((1500, 3000), np.int32)}).shape
+    assert width <= 2 * (render.PANEL + 8)
+    assert height <= render.PANEL
+
+
+def test_masks_and_labels_of_one_result_look_alike():
+    labels = np.zeros((120, 180), np.int32)
+    labels[10:60, 10:90], labels[50:110, 100:170] = 1, 2
+    masks = np.stack([labels == 2, labels == 1])
+    picture = strip(IMAGE, {"masks": masks, "labels": labels})
+    third = picture.shape[1] // 3
+    np.testing.assert_allclose(picture[40:, third : 2 * third].astype(int), picture[40:, 2 * third :], atol=2)
+
+
+def test_overlapping_masks_shine_through():
+    masks = np.zeros((2, 60, 90), np.bool_)
+    masks[0, 10:40, 10:60] = masks[1, 20:50, 30:80] = True
+    picture = strip(np.zeros((60, 90, 3), np.uint8), {"masks": masks})[:, 98:]
+    middle = picture[-34:-20]  # rows 30 to 44 of the masks
+    assert len(np.unique(middle[3, [24, 49, 74]], axis=0)) == 3
+
+
+def stages():
+    masks = PackedMasks.from_bool(np.stack([np.eye(8, dtype=np.bool_), np.ones((8, 8), np.bool_)]))
+    scored = ScoredMasks(
+        masks, *np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32), np.zeros(2, np.int8)
+    )
+    return {"mmg": scored, "part": scored, "subpart": scored, "emr": masks, "usr": masks}
+
+
+def test_steps():
+    entities = entity_map(LABELS)
+    object.__setattr__(entities, "stages", stages())
+    picture = steps(IMAGE, entities)
+    assert picture.shape[1] == 4 * (180 + 8)
+
+
+def test_steps_without_stages():
+    with pytest.raises(ValueError, match="entities must hold the masks of its stages, got None"):
+        steps(IMAGE, entity_map(LABELS))
