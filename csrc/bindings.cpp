@@ -5,6 +5,7 @@
 
 #include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
+#include "cpu/region_tree.hpp"
 #include "cpu/simd.hpp"
 
 namespace py = pybind11;
@@ -128,6 +129,16 @@ std::int32_t felzenszwalb(const Array<std::uint8_t>& image, float scale, const A
                             (kernel.shape(0) - 1) / 2, min_size, out);
 }
 
+void region_tree(const Boxes& labels, const Array<float>& boundary, const Array<float>& features, std::int32_t regions,
+                 Boxes parent, Array<double> height, Areas area, Areas perimeter, Array<double> strength) {
+  std::int32_t* parent_out = parent.mutable_data();
+  double *height_out = height.mutable_data(), *strength_out = strength.mutable_data();
+  std::int64_t *area_out = area.mutable_data(), *perimeter_out = perimeter.mutable_data();
+  const py::gil_scoped_release released;
+  esam::region_tree(labels.data(), boundary.data(), features.data(), labels.shape(0), labels.shape(1),
+                    features.shape(2), regions, parent_out, height_out, area_out, perimeter_out, strength_out);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -146,6 +157,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("draw_labels", &draw_labels);
   m.def("measure_labels", &measure_labels);
   m.def("felzenszwalb", &felzenszwalb);
+  m.def("region_tree", &region_tree);
 
   m.def("set_num_threads", [](int n) { esam::num_threads() = n; });
   m.def("simd_level", [] { return std::string(esam::simd().name); });

@@ -10,6 +10,7 @@ from esam_fast.ops.nms import cluster_masks, nms
 from esam_fast.ops.overlap import split_overlaps
 from esam_fast.ops.packing import measure, pack_logits
 from esam_fast.ops.pairwise import intersections, mask_iou, max_iou
+from esam_fast.ops.region_tree import region_tree
 from esam_fast.ops.topk import mask_similarity, top_k_similarity
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "measure_labels",
     "nms",
     "pack_logits",
+    "region_tree",
     "split_overlaps",
     "top_k_similarity",
 ]

@@ -63,15 +63,15 @@ def region_tree(
         BackendUnavailable: a backend asked for by name is not here.
     """
     labels = _check.array("labels", labels, np.int32, ("h", "w"))
-    if labels.size == 0 or labels.min() < 0 or np.bincount(labels.ravel()).min() == 0:
-        raise ValueError(f"labels must hold every value 0..K-1, got {np.unique(labels).size} values "
-                         f"from {labels.min(initial=0)} to {labels.max(initial=0)}")  # fmt: skip
+    values = np.unique(labels)
+    if len(values) == 0 or values[0] != 0 or values[-1] != len(values) - 1:
+        came = f"{len(values)} values from {values[0]} to {values[-1]}" if len(values) else "no pixel"
+        raise ValueError(f"labels must hold every value 0..K-1, got {came}")
     boundary = _check.finite("boundary", boundary, labels.shape)
     if boundary.min() < 0:
         raise ValueError(f"boundary must be at least 0, got {boundary.min()}")
     features = _check.finite("features", features, (*labels.shape, "C"))
-    regions = int(labels.max()) + 1
-    nodes = 2 * regions - 1
+    nodes = 2 * len(values) - 1
     tree = RegionTree(
         np.empty(nodes, np.int32),
         np.empty(nodes, np.float64),
@@ -80,6 +80,6 @@ def region_tree(
         np.empty(nodes, np.float64),
     )
     kernel("region_tree", backend)(
-        labels, boundary, features, regions, tree.parent, tree.height, tree.area, tree.perimeter, tree.strength
+        labels, boundary, features, len(values), tree.parent, tree.height, tree.area, tree.perimeter, tree.strength
     )
     return tree
