@@ -195,9 +195,9 @@ def _trace(rays: Array, solids: list[_Solid]) -> tuple[Array, NDArray[np.int32]]
     lit, open_ = np.ones_like(distance), np.ones_like(distance)
     for solid in solids:
         _shade(point, normal, to_light, solid, lit, open_)
-    to_light = _unit(to_light)
-    diffuse = _dot(normal, to_light).clip(0) * lit
-    gloss = shine * lit * _dot(normal, _unit(to_light - rays)).clip(0) ** 64
+    lamp = _unit(to_light)
+    diffuse = _dot(normal, lamp).clip(0) * lit
+    gloss = shine * lit * _dot(normal, _unit(lamp - rays)).clip(0) ** 64
     sky = np.array([0.2, 0.23, 0.28], np.float32)[:, None] * (0.75 + 0.25 * normal[1])
     sun = np.array([0.95, 0.86, 0.72], np.float32)[:, None]
     shaded = colour * (sky * open_ + sun * diffuse) + sun * gloss

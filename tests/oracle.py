@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from oracle_ops import (
     CHUNK,
@@ -21,6 +22,7 @@ from oracle_ops import (
     greedy_cover,
     intersections,
     lerp_positions,
+    mask_mean,
     mask_similarity,
     max_iou,
     nms,
@@ -62,20 +64,12 @@ class Pieces(NamedTuple):
 
 
 def area_average(image: np.ndarray, max_side: int) -> np.ndarray:
-    """Shrink to a longer side of max_side: each new pixel is the mean of the area it covers, halves up."""
+    """Shrink to a longer side of max_side, by OpenCV's area averaging (its rounding is part of the result)."""
     scale = max_side / max(image.shape[:2])
     if scale >= 1:
         return image
-
-    def coverage(size: int) -> np.ndarray:
-        new = max(1, int(size * scale + 0.5))
-        edges, pixels = np.arange(new + 1) * size / new, np.arange(size)
-        shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-        return np.clip(shared, 0, None) * new / size
-
-    rows, columns = coverage(image.shape[0]), coverage(image.shape[1])
-    mean = np.stack([rows @ image[..., c].astype(np.float64) @ columns.T for c in range(3)], axis=-1)
-    return np.floor(mean + 0.5).astype(np.uint8)
+    height, width = (max(1, int(side * scale + 0.5)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def superpixels_on_grid(image: np.ndarray, grid: Any, config: Any) -> np.ndarray:
@@ -144,9 +138,7 @@ def prompt(segmenter: Any, embedding: Any, points: np.ndarray) -> tuple[np.ndarr
     """Bits [N, 3, h, w], scores, stability, channels [N, 3] of the three levels at each point."""
     answers = [segmenter.masks(embedding, points[i : i + CHUNK]) for i in range(0, len(points), CHUNK)]
     bits = np.concatenate([answer.masks.to_bool() for answer in answers])
-    rest = [
-        np.concatenate([getattr(a, name) for a in answers]) for name in ("scores", "stability", "channels")
-    ]
+    rest = [np.concatenate([getattr(a, name) for a in answers]) for name in ("scores", "stability", "channels")]
     return bits.reshape(len(points), 3, *bits.shape[1:]), *rest
 
 
@@ -194,8 +186,8 @@ def mmg(segmenter: Any, embedding: Any, density: np.ndarray, config: Any) -> tup
     objects = objects.take(max_iou(objects.bits, best.bits)[0] >= config.gamma_o)  # Eq. 2
     parts = []
     for masks in (level(0), level(1)):
-        crowding = np.array([density[mask].mean() for mask in masks.bits])
-        parts.append(masks.take(nms(masks.bits, masks.scores, np.maximum(config.n_t, crowding))))  # Eq. 4
+        limits = np.maximum(config.n_t, mask_mean(masks.bits, density))
+        parts.append(masks.take(nms(masks.bits, masks.scores, limits)))  # Eq. 4
     return objects, Masks(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -270,9 +262,7 @@ def emr(segmenter: Any, embedding: Any, objects: Masks, superpixels: np.ndarray,
     return merge(disjoint_pieces(objects, kept, config.min_area), seen, superpixels, embedding, config.emr)
 
 
-def usr_pixels(
-    entities: np.ndarray, parts: Masks, superpixels: np.ndarray, min_area: int
-) -> list[tuple[int, int]]:
+def usr_pixels(entities: np.ndarray, parts: Masks, superpixels: np.ndarray, min_area: int) -> list[tuple[int, int]]:
     """Sec. 3.4: the grid pixels (y, x) to prompt at, one for each superpixel's uncovered rest."""
     uncovered, prompts = ~entities.any(axis=0), []
     for k in range(superpixels.max() + 1):
@@ -285,9 +275,7 @@ def usr_pixels(
     return list(dict.fromkeys(prompts))
 
 
-def usr(
-    segmenter: Any, embedding: Any, pieces: Pieces, parts: Masks, superpixels: np.ndarray, config: Any
-) -> Pieces:
+def usr(segmenter: Any, embedding: Any, pieces: Pieces, parts: Masks, superpixels: np.ndarray, config: Any) -> Pieces:
     """Sec. 3.4: prompt where nothing is covered; what covers most joins an entity or becomes one (Eq. 10)."""
     entities = pieces.entities()
     pixels = usr_pixels(entities, parts, superpixels, config.min_area) if config.usr.enabled else []

@@ -56,6 +56,12 @@ def max_iou(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return iou.max(axis=1), iou.argmax(axis=1)
 
 
+def mask_mean(masks: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """Mean of a float64 plane over each mask, summed in pixel order; 0 for an empty mask."""
+    sums = [np.cumsum(plane[mask])[-1] if mask.any() else 0.0 for mask in masks]  # cumsum adds one by one
+    return ratio(np.array(sums, np.float64), area(masks))
+
+
 def iou_with_all(masks: np.ndarray, areas: np.ndarray, p: int) -> np.ndarray:
     common = intersections(masks[p : p + 1], masks)[0]
     return ratio(common, areas[p] + areas - common)
@@ -212,9 +218,7 @@ def smoothed(image: np.ndarray, sigma: float) -> np.ndarray:
     return image
 
 
-def felzenszwalb(
-    image: np.ndarray, scale: float = 100.0, sigma: float = 0.8, min_size: int = 50
-) -> np.ndarray:
+def felzenszwalb(image: np.ndarray, scale: float = 100.0, sigma: float = 0.8, min_size: int = 50) -> np.ndarray:
     """Felzenszwalb and Huttenlocher 2004 -> int32 [H, W], labels in raster order of first appearance."""
     height, width = image.shape[:2]
     smooth = smoothed(image, sigma)

@@ -89,8 +89,7 @@ class SimulatedSegmenter:
         part = self.object_map * 100 + voronoi(self.content, 2 * objects, rng)
         subpart = part * 1000 + voronoi(self.content, 4 * objects, rng)
         self.maps = [
-            np.unique(m, return_inverse=True)[1].reshape(self.content)
-            for m in (subpart, part, self.object_map)
+            np.unique(m, return_inverse=True)[1].reshape(self.content) for m in (subpart, part, self.object_map)
         ]
         self.fields = [self._fields(m) for m in self.maps]
         noise = smoothed(rng.normal(0, 1, (JITTERS, *self.content)), 3)
@@ -122,9 +121,7 @@ class SimulatedSegmenter:
         features = features + rng.normal(0, 0.4, features.shape)
         return Embedding(self.grid, features.astype(np.float32))
 
-    def masks(
-        self, embedding: Embedding, points: np.ndarray, *, min_score: float | None = None
-    ) -> PointMasks:
+    def masks(self, embedding: Embedding, points: np.ndarray, *, min_score: float | None = None) -> PointMasks:
         logits, quality = self._answer(points)  # by channel
         chance = (random_bits(points, self.seed + 17)[:, None] >> (np.arange(3, dtype=np.uint64) * 8)) & 0xFF
         scores = (np.round((0.35 + 0.6 * quality + chance / 2048) * 64) / 64).astype(np.float32)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esam_fast import MaskGrid
-from esam_fast.ops import draw_labels
+from esam_fast.ops import draw_labels, measure_labels
 
 GRIDS = [
     MaskGrid(9, 7, 9.0, 7.0, 31, 50),
@@ -129,6 +129,39 @@ def test_refusals(backend):
     with pytest.raises(TypeError, match=r"^grid must"):
         draw_labels(planes, (8, 10), backend=backend)
     refuses_unknown_backends(lambda name: draw_labels(planes, grid, backend=name))
+
+
+def test_measure_labels_by_hand(backend):
+    labels = np.array([[0, 2, 2, 0], [3, 0, 2, -1], [0, 0, 0, 9]], np.int32)
+    area, box = measure_labels(labels, 4, backend=backend)
+    assert (area.dtype, box.dtype) == (np.int64, np.int32)
+    assert area.tolist() == [0, 3, 1, 0]  # -1, 0 and 9 are not among 1..4
+    assert box.tolist() == [[0, 0, 0, 0], [1, 0, 3, 2], [0, 1, 1, 2], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (0, 5), (7, 9), (101, 67)])
+@pytest.mark.parametrize("n", COUNTS)
+def test_measure_labels(backend, rng, n, shape):
+    labels = rng.integers(-1, n + 2, shape).astype(np.int32)
+    area, box = measure_labels(read_only(labels), n, backend=backend)
+    assert (len(area), len(box)) == (n, n)
+    for label in range(1, n + 1):
+        y, x = np.nonzero(labels == label)
+        assert area[label - 1] == len(y)
+        assert box[label - 1].tolist() == ([x.min(), y.min(), x.max() + 1, y.max() + 1] if len(y) else [0] * 4)
+    for got, expected in zip(measure_labels(strided(labels), n, backend=backend), (area, box), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_measure_labels_refusals(backend):
+    labels = np.zeros((3, 4), np.int32)
+    for name, args in (("labels", (labels.astype(np.int64), 1)), ("n", (labels, 1.0))):
+        with pytest.raises(TypeError, match=f"^{name} must"):
+            measure_labels(*args, backend=backend)
+    for name, args in (("labels", (labels[0], 1)), ("n", (labels, -1))):
+        with pytest.raises(ValueError, match=f"^{name} must"):
+            measure_labels(*args, backend=backend)
+    refuses_unknown_backends(lambda name: measure_labels(labels, 1, backend=name))
 
 
 def test_grid_refusals():

@@ -227,9 +227,7 @@ def test_a_write_that_stops_half_way(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))\n"
         "write_bytes(sys.argv[1], bytes(100_000))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "a"], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", program, tmp_path / "a"], capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert f"File too large: '{tmp_path / 'a'}'" in run.stderr
     assert os.listdir(tmp_path) == ["a"]

@@ -75,9 +75,7 @@ def test_empty_masks_never_meet(backend):
     ],
 )
 def test_clusters_by_hand(backend, threshold, representative):
-    assert (
-        cluster_masks(pack(CHAIN), scores_of(3, 2, 1), threshold, backend=backend).tolist() == representative
-    )
+    assert cluster_masks(pack(CHAIN), scores_of(3, 2, 1), threshold, backend=backend).tolist() == representative
 
 
 def test_cluster_joins_the_first_representative(backend):
@@ -106,9 +104,7 @@ def test_equals_oracle(backend, rng, n, shape):
 
 
 def test_thousands_of_equal_masks(backend):
-    masks = pack(
-        np.repeat(blobs(np.random.default_rng(1), 9, (13, 21))[8:], 3000, axis=0) | np.eye(13, 21, dtype=bool)
-    )
+    masks = pack(np.repeat(blobs(np.random.default_rng(1), 9, (13, 21))[8:], 3000, axis=0) | np.eye(13, 21, dtype=bool))
     scores = np.full(3000, 0.5, np.float32)
     assert nms(masks, scores, 0.8, backend=backend).tolist() == [0]
     assert not cluster_masks(masks, scores, 0.8, backend=backend).any()
@@ -117,9 +113,7 @@ def test_thousands_of_equal_masks(backend):
 def test_strided_arguments(backend, rng):
     masks, scores, limits = blobs(rng, 65, (13, 21)), tied_scores(rng, 65), rng.random(65)
     expected = oracle.nms(masks, scores, limits)
-    np.testing.assert_array_equal(
-        nms(pack(masks), strided(scores), strided(limits), backend=backend), expected
-    )
+    np.testing.assert_array_equal(nms(pack(masks), strided(scores), strided(limits), backend=backend), expected)
 
 
 @given(st.data())

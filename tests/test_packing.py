@@ -121,6 +121,25 @@ def test_packed_masks(rng, n, shape):
     check_packed(PackedMasks.empty(shape), masks[:0])
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n", [0, 1, 65])
+def test_label_maps(rng, n, shape):
+    labels = rng.integers(-1, n, shape).astype(np.int32)
+    masks = labels[None] == np.arange(n)[:, None, None]
+    packed = PackedMasks.from_labels(labels, n)
+    check_packed(packed, masks)
+    np.testing.assert_array_equal(packed.to_labels(), labels)
+    for i in range(n):
+        np.testing.assert_array_equal(packed.pixels(i), np.flatnonzero(masks[i]))
+
+
+def test_concatenate(rng):
+    masks = blobs(rng, 9, (13, 21))
+    check_packed(PackedMasks.concatenate([pack(masks[:4]), pack(masks[:0]), pack(masks[4:])]), masks)
+    with pytest.raises(ValueError, match=r"^parts\[1\] must"):
+        PackedMasks.concatenate([pack(masks), pack(np.zeros((1, 13, 20)))])
+
+
 def test_strided_logits(backend, rng):
     logits = rng.normal(0, 1, (5, 13, 21)).astype(np.float32)
     bits, stability = oracle.pack_logits(logits)

@@ -14,13 +14,9 @@ def test_by_hand(backend):
     # a: pixels 0-3, pixels 6-7, none.   b: pixels 2-5, pixels 0-3, pixels 6-8, none.
     a = pack(rows("####.....", "......##.", "........."))
     b = pack(rows("..####...", "####.....", "......###", "........."))
-    np.testing.assert_array_equal(
-        intersections(a, b, backend=backend), [[2, 4, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]]
-    )
+    np.testing.assert_array_equal(intersections(a, b, backend=backend), [[2, 4, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0]])
     # unions: 4+4-2 = 6, 4, 7, 4;  6, 6, 3, 2;  4, 4, 3, 0
-    np.testing.assert_array_equal(
-        mask_iou(a, b, backend=backend), [[2 / 6, 1, 0, 0], [0, 0, 2 / 3, 0], [0, 0, 0, 0]]
-    )
+    np.testing.assert_array_equal(mask_iou(a, b, backend=backend), [[2 / 6, 1, 0, 0], [0, 0, 2 / 3, 0], [0, 0, 0, 0]])
     best, index = max_iou(a, b, backend=backend)
     np.testing.assert_array_equal(best, [1, 2 / 3, 0])
     np.testing.assert_array_equal(index, [1, 2, 0])  # nothing met: 0 is reached first by the first
@@ -43,9 +39,7 @@ def test_dtypes(backend):
 
 def check(a, b, backend):
     packed_a, packed_b = frozen(pack(a)), frozen(pack(b))
-    np.testing.assert_array_equal(
-        intersections(packed_a, packed_b, backend=backend), oracle.intersections(a, b)
-    )
+    np.testing.assert_array_equal(intersections(packed_a, packed_b, backend=backend), oracle.intersections(a, b))
     np.testing.assert_array_equal(mask_iou(packed_a, packed_b, backend=backend), oracle.mask_iou(a, b))
     for got, expected in zip(max_iou(packed_a, packed_b, backend=backend), oracle.max_iou(a, b), strict=True):
         np.testing.assert_array_equal(got, expected)

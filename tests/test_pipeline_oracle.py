@@ -166,6 +166,24 @@ def test_image_larger_than_the_superpixels_are_made_on(backend):
         check(*scene("padded below", 2), config, backend, expected("padded below", 2, config))
 
 
+@pytest.mark.parametrize(("shape", "max_side"), [((85, 128), 64), ((90, 61), 80), ((7, 300), 30), ((5, 90), 4)])
+def test_shrinking_averages_areas(rng, shape, max_side):
+    """What the superpixels are made on is the mean of the area that each new pixel covers, to one grey level."""
+    image = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    small = oracle.area_average(image, max_side)
+    scale = max_side / max(shape)
+    assert small.shape[:2] == tuple(max(1, int(side * scale + 0.5)) for side in shape)
+
+    def shares(new, size):  # [new, size]: how much of each new pixel each old one makes up
+        edges, old = np.arange(new + 1) * size / new, np.arange(size)
+        common = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
+        return np.clip(common, 0, None) * new / size
+
+    rows, columns = (shares(new, size) for new, size in zip(small.shape, shape, strict=False))
+    mean = np.einsum("ij,jkc,lk->ilc", rows, image.astype(np.float64), columns)
+    assert np.abs(small - mean).max() <= 1
+
+
 def test_repeats_are_equal(backend):
     image, segmenter = scene("odd", 0)
     before = image.copy()

@@ -36,6 +36,8 @@ def calls():
     neighbours, membership = neighbours.astype(np.int32), membership.astype(np.int32)
     logits = rng.normal(0, 2, (300, *SHAPE)).astype(np.float32)
     image = np.clip(rng.normal(128, 30, (1, 40, 60, 3)).repeat(4, 1).repeat(4, 2)[0], 0, 255).astype(np.uint8)
+    tree_labels = (np.arange(SHAPE[0])[:, None] // 4 * 21 + np.arange(SHAPE[1]) // 4).astype(np.int32)
+    tree_features = rng.normal(0, 1, (*SHAPE, 5)).astype(np.float32)
     grid = MaskGrid(*SHAPE, 50.5, 83.0, 203, 333)
     return {
         "intersections": lambda b: ops.intersections(masks, others, backend=b),
@@ -50,6 +52,11 @@ def calls():
         "mask_similarity": lambda b: ops.mask_similarity(neighbours, membership, 90, backend=b),
         "greedy_cover": lambda b: ops.greedy_cover(masks, scores, others.take(np.array([3])), 1.0, backend=b),
         "pack_logits": lambda b: ops.pack_logits(logits, 50, 80, backend=b),
+        "measure_labels": lambda b: ops.measure_labels(image[..., 0].astype(np.int32), 200, backend=b),
+        "mask_mean": lambda b: ops.mask_mean(masks, logits[0].astype(np.float64), backend=b),
+        "region_tree": lambda b: tuple(
+            vars(ops.region_tree(tree_labels, logits[1] ** 2, tree_features, backend=b)).values()
+        ),
         "measure": lambda b: ops.measure(masks.words, SHAPE, backend=b),
         "draw_labels": lambda b: ops.draw_labels(logits, grid, backend=b),
         "felzenszwalb": lambda b: ops.felzenszwalb(image, backend=b),

@@ -16,7 +16,7 @@ from esam_fast.cli import run
     default="esam-fast-demo",
     show_default=True,
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=run.FOLDER,
     help="Folder for the pictures.",
 )
 @click.option("--segmenter", default="regions", show_default=True, help="auto is the best one here.")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
 LABELS, RECORDS, OVERLAY, STEPS, PANOPTIC = ".png", ".json", "_overlay.jpg", "_steps.jpg", "_panoptic.png"
 
 _MODEL_OPTIONS = [
@@ -69,7 +70,7 @@ def load(
         set_num_threads(threads)
     with one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
         answers = load_segmenter(segmenter, checkpoint, device, dtype)
-    with one_line(click.UsageError, debug, "--backend: "):
+    with one_line(click.UsageError, debug):
         esam = Esam(answers, config, backend)
     if answers.name == "regions":
         from esam_fast.segmenters.regions import NOTICE
@@ -109,16 +110,12 @@ def make_folder(out: Path) -> None:
     """Make the folder for results, with its parents.
 
     Raises:
-        click.UsageError: that is not possible, or it cannot be written to.
+        click.UsageError: that is not possible.
     """
-    import os
-
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise click.UsageError(f"--out: cannot make the folder {out}: {error.strerror}") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise click.UsageError(f"--out: cannot write to the folder {out}: Permission denied")
 
 
 @contextmanager
@@ -136,13 +133,13 @@ def one_line(kind: type[click.ClickException], debug: bool, prefix: str = "") ->
 
 def reason(error: Exception) -> str:
     """An error in one line."""
-    from esam_fast.images import ImageError
+    from esam_fast import BackendUnavailable
 
     if isinstance(error, OSError) and error.filename:
         return f"cannot write {error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "out of memory"
     text = " ".join(str(error).split())
-    if isinstance(error, (ImageError, ValueError, ImportError)) and text:
+    if isinstance(error, (ValueError, ImportError, BackendUnavailable)) and text:
         return text
     return f"{type(error).__name__}: {text}"

@@ -17,7 +17,7 @@ from esam_fast.cli import run
     "--out",
     required=True,
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=run.FOLDER,
     help="Folder for the results; made if missing.",
 )
 @click.option("--segmenter", default="auto", show_default=True, help="auto is the best one here.")

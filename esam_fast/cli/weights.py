@@ -1,0 +1,48 @@
+"""``esam-fast weights``: SAM's official checkpoints."""
+
+from __future__ import annotations
+
+import click
+
+from esam_fast import weights as store
+
+_NAME = click.argument("name", metavar="NAME", type=click.Choice(list(store.MODELS)))
+
+
+@click.group(short_help="List, find or download SAM's official weights.")
+def weights() -> None:
+    """List, find or download SAM's official weights.
+
+    They are kept in the user's cache directory, or in the folder that ESAM_WEIGHTS_DIR names. NAME is vit_h, vit_l
+    or vit_b.
+    """
+
+
+@weights.command("list")
+def list_() -> None:
+    """Show the official models, and which of them are here."""
+    here = store.available()
+    click.echo(f"in {store.folder()}")
+    for name, model in store.MODELS.items():
+        state = here[name].name if name in here else "not here"
+        click.echo(f"{name}  {model.size / 1e6:>6.0f} MB  {state:<26}  {model.url}")
+
+
+@weights.command()
+@_NAME
+def path(name: str) -> None:
+    """Print the file of a model that is here."""
+    try:
+        click.echo(store.path(name))
+    except store.WeightsError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@weights.command()
+@_NAME
+def download(name: str) -> None:
+    """Download a model and verify it; an interrupted download is continued."""
+    try:
+        click.echo(store.download(name))
+    except store.WeightsError as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,49 @@
+"""The config: the paper's values, checked on creation."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from esam_fast import EmrConfig, EsamConfig, MmgConfig, SuperpixelConfig, UsrConfig
+
+
+def test_the_papers_values() -> None:
+    config = EsamConfig()
+    assert (config.mmg.points_per_side, config.mmg.theta_o, config.mmg.gamma_o) == (32, 0.8, 0.6)
+    assert (config.emr.points_per_side, config.emr.delta, config.emr.tau) == (64, 0.05, 0.1)
+    assert config.usr.rho == 0.1
+    assert (config.superpixels.scale, config.superpixels.sigma, config.superpixels.min_size) == (100, 0.8, 50)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MmgConfig(theta_o=1.5), "theta_o must lie in"),
+        (lambda: MmgConfig(gamma_o=-0.1), "gamma_o must lie in"),
+        (lambda: MmgConfig(points_per_side=0), "points_per_side must be at least 1"),
+        (lambda: MmgConfig(score_threshold=float("nan")), "score_threshold must be finite"),
+        (lambda: EmrConfig(delta=float("nan")), "delta must lie in"),
+        (lambda: EmrConfig(top_k=0), "top_k must be at least 1"),
+        (lambda: EmrConfig(tau=float("inf")), "tau must be at least 0"),
+        (lambda: UsrConfig(rho=2), "rho must lie in"),
+        (lambda: SuperpixelConfig(method="quick"), "method must be 'felzenszwalb' or 'slic'"),
+        (lambda: SuperpixelConfig(max_side=0), "max_side must be at least 1"),
+        (lambda: EsamConfig(min_area=-1), "min_area must be at least 0"),
+    ],
+)
+def test_out_of_range(make: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_configs_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        EsamConfig().min_area = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("cls", [EsamConfig, MmgConfig, EmrConfig, UsrConfig, SuperpixelConfig])
+def test_every_field_is_documented(cls: type) -> None:
+    for f in fields(cls):
+        assert f"        {f.name}: " in cls.__doc__, f"{cls.__name__}.{f.name}"

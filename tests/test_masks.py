@@ -1,0 +1,121 @@
+"""Packed masks and the grid: the bit order, areas, boxes, points and pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from esam_fast import MaskGrid, PackedMasks, PointMasks, build_info, get_num_threads, set_num_threads
+
+
+def test_bit_i_is_pixel_i() -> None:
+    mask = np.zeros((1, 7, 11), np.bool_)
+    for pixel in (0, 10, 11, 63, 64, 76):
+        mask.reshape(-1)[pixel] = True
+    packed = PackedMasks.from_bool(mask)
+    assert packed.words.tolist() == [[1 | 1 << 10 | 1 << 11 | 1 << 63, 1 | 1 << 12]]
+    assert packed.area.tolist() == [6]
+    assert packed.box.tolist() == [[0, 0, 11, 7]]
+    assert packed.shape == (7, 11)
+    assert packed.pixels(0).tolist() == [0, 10, 11, 63, 64, 76]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 11), (8, 8), (64, 3), (3, 64), (37, 45), (256, 256)])
+def test_round_trip(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    masks = rng.random((9, *shape)) < rng.random((9, 1, 1))
+    masks[3] = False
+    masks[4] = True
+    packed = PackedMasks.from_bool(masks)
+    assert np.array_equal(packed.to_bool(), masks)
+    assert packed.words.dtype == np.uint64
+    assert packed.words.shape == (9, -(-shape[0] * shape[1] // 64))
+    assert packed.area.tolist() == masks.sum((1, 2)).tolist()
+    for i in range(9):
+        y, x = np.nonzero(masks[i])
+        box = [x.min(), y.min(), x.max() + 1, y.max() + 1] if len(y) else [0, 0, 0, 0]
+        assert packed.box[i].tolist() == box
+        assert packed.pixels(i).tolist() == np.flatnonzero(masks[i]).tolist()
+    assert np.array_equal(packed.take(np.array([4, 0])).to_bool(), masks[[4, 0]])
+    assert np.array_equal(packed.take(packed.area > 0).to_bool(), masks[masks.any((1, 2))])
+    both = PackedMasks.concatenate([packed, packed.take(np.arange(2))])
+    assert np.array_equal(both.to_bool(), np.concatenate([masks, masks[:2]]))
+
+
+def test_label_maps() -> None:
+    labels = np.random.default_rng(1).integers(-1, 5, (13, 17)).astype(np.int32)
+    packed = PackedMasks.from_labels(labels, 6)
+    assert np.array_equal(packed.to_bool(), labels[None] == np.arange(6)[:, None, None])
+    assert np.array_equal(packed.to_labels(), labels)
+
+
+def test_no_masks() -> None:
+    for packed in (PackedMasks.empty((5, 6)), PackedMasks.from_bool(np.zeros((0, 5, 6), np.bool_))):
+        assert len(packed) == 0
+        assert packed.to_bool().shape == (0, 5, 6)
+
+
+def test_refusals_of_masks() -> None:
+    with pytest.raises(TypeError, match="masks must be a NumPy array of bool, got uint8 array"):
+        PackedMasks.from_bool(np.zeros((1, 2, 2), np.uint8))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"masks must have shape \[N, h, w\], got \[2, 2\]"):
+        PackedMasks.from_bool(np.zeros((2, 2), np.bool_))
+    with pytest.raises(ValueError, match=r"words must have shape \[1, 2\], got \[1, 1\]"):
+        PackedMasks(np.zeros((1, 1), np.uint64), np.zeros(1, np.int64), np.zeros((1, 4), np.int32), (9, 9))
+    three = PackedMasks.from_bool(np.ones((3, 2, 2), np.bool_))
+    one = np.zeros((1, 3), np.float32)
+    assert PointMasks(three, one, one).channels.tolist() == [[0, 1, 2]]
+    with pytest.raises(ValueError, match="three masks a point, got 2"):
+        PointMasks(three.take(np.arange(2)), one, one)
+    with pytest.raises(TypeError, match="stability must be a NumPy array of float32, got list"):
+        PointMasks(three, one, [[0, 0, 0]])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="channels must be a NumPy array of int8"):
+        PointMasks(three, one, one, np.zeros((1, 3), np.int64))  # type: ignore[arg-type]
+
+
+def test_content_rows_and_columns() -> None:
+    # SAM's grid of a 1500 x 2250 image: 683 of 1024 padded rows, so 170.75 of 256.
+    grid = MaskGrid(256, 256, 170.75, 256.0, 1500, 2250)
+    assert (grid.rows, grid.cols) == (171, 256)  # row 170: 170.5 < 170.75
+    assert MaskGrid(256, 256, 170.5, 256, 1500, 2250).rows == 170  # row 170: 170.5 < 170.5 is false
+    assert MaskGrid(256, 256, 0.2, 256, 1, 5000).rows == 1
+
+
+def test_points_fall_in_grid_pixels() -> None:
+    grid = MaskGrid(4, 8, 2.5, 8.0, 10, 32)
+    points = np.array([[0, 0], [31.9, 9.9], [4, 4], [3.999, 3.999]], np.float32)
+    assert grid.pixels(points).tolist() == [0, 2 * 8 + 7, 1 * 8 + 1, 0]
+    assert grid.points(np.array([0, 9])).tolist() == [[2.0, 2.0], [6.0, 6.0]]
+    assert grid.point_grid(2).tolist() == [[8, 2.5], [24, 2.5], [8, 7.5], [24, 7.5]]
+    assert grid.point_grid(2).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((0, 4, 1.0, 4.0, 9, 9), ValueError, "height must be at least 1"),
+        ((4, 4, 4.5, 4.0, 9, 9), ValueError, "content_height must lie in"),
+        ((4, 4, 4.0, float("nan"), 9, 9), ValueError, "content_width must lie in"),
+        ((4, 4, 4.0, 4.0, 9.5, 9), TypeError, "image_height must be a whole number, got float"),
+        ((4, 4, "4", 4.0, 9, 9), TypeError, "content_height must be a number, got str"),
+    ],
+)
+def test_refusals_of_grids(arguments: tuple, error: type[Exception], message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(error, match=message):
+        MaskGrid(*arguments)
+
+
+def test_threads_and_build_info() -> None:
+    before = get_num_threads()
+    set_num_threads(1)
+    assert build_info()["threads"] == 1
+    set_num_threads(before)
+    for wrong, error in ((0, ValueError), (1.5, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="n must be"):
+            set_num_threads(wrong)  # type: ignore[arg-type]
+    info = build_info()
+    assert info["backends"]
+    assert info["default_backend"] == info["backends"][0]
+    if "native" in info["backends"]:
+        assert info["simd"] == info["simd_available"][-1]
+        assert info["compiler"]
