@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from esam_fast import _check
 from esam_fast._backend import kernel
 
-MAX_CHANNELS = 512  # 512 * 2047 ** 2 still fits int32
-
 
 def unit_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
     """Feature vectors [N, C] float32 scaled to length 2047 and rounded: int16 [N, C]; zero vectors stay zero.
@@ -30,8 +28,8 @@ def top_k_similarity(
     """The k most similar other vectors of each vector (the cosine similarity S_C of Sec. 3.3).
 
     Args:
-        features: [N, C] int16 from `unit_features`, C at most 512, entries within +-2047 and rows no longer than
-            about 2047, so that every dot product is an exact int32. Dot / 2047 ** 2 is the cosine.
+        features: [N, C] int16 from `unit_features`; dot / 2047 ** 2 is the cosine. The squared length of every row
+            is below 2 ** 31, so that every dot product, and every part of its sum, is an exact int32.
         k: neighbours, at least 1.
         backend: "native", "cuda", "numba", or None for the best one here.
 
@@ -44,10 +42,9 @@ def top_k_similarity(
         BackendUnavailable: a backend asked for by name is not here.
     """
     features = _check.array("features", features, np.int16, ("N", "C"))
-    if features.shape[1] > MAX_CHANNELS:
-        raise ValueError(f"features must have at most {MAX_CHANNELS} channels, got {features.shape[1]}")
-    if features.size and (features.min() < -2047 or features.max() > 2047):
-        raise ValueError(f"features must lie in [-2047, 2047], got {features.min()} to {features.max()}")
+    longest = np.square(features, dtype=np.int64).sum(axis=1).max(initial=0)
+    if longest >= 2**31:
+        raise ValueError(f"features must have rows of a squared length below 2 ** 31, got {longest}")
     k = _check.integer("k", k, 1)
     index = np.empty((len(features), k), np.int32)
     value = np.empty((len(features), k), np.int32)
