@@ -7,13 +7,19 @@
 namespace esam {
 namespace {
 
-template <class Value>
-void for_pairs(const Masks& a, const Masks& b, const Value& value) {
+// put(i, j, intersection) for all pairs; of a set with itself only half are counted.
+template <class Put>
+void for_pairs(const Masks& a, const Masks& b, const Put& put) {
+  const bool same = a.words == b.words && a.n == b.n;
   parallel_for(a.n, 8, [&](std::int64_t first, std::int64_t last) {
     constexpr std::int64_t tile = 64;  // b-masks that stay in cache while the chunk's a-masks pass
-    for (std::int64_t j0 = 0; j0 < b.n; j0 += tile)
+    for (std::int64_t j0 = same ? first / tile * tile : 0; j0 < b.n; j0 += tile)
       for (std::int64_t i = first; i < last; ++i)
-        for (std::int64_t j = j0; j < std::min(b.n, j0 + tile); ++j) value(i, j, intersection(a, i, b, j));
+        for (std::int64_t j = same ? std::max(i, j0) : j0; j < std::min(b.n, j0 + tile); ++j) {
+          const std::int64_t inter = intersection(a, i, b, j);
+          put(i, j, inter);
+          if (same) put(j, i, inter);
+        }
   });
 }
 
