@@ -19,6 +19,11 @@ std::int64_t and_count_portable(const std::uint64_t* a, const std::uint64_t* b, 
   return sum;
 }
 
+template <auto AndCount>
+void four_times(const std::uint64_t* a, std::size_t stride, const std::uint64_t* b, std::size_t n, std::int64_t* out) {
+  for (int k = 0; k < 4; ++k) out[k] = AndCount(a + k * stride, b, n);
+}
+
 std::int32_t dot_portable(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
   std::int32_t sum = 0;
   for (std::size_t i = 0; i < n; ++i) sum += static_cast<std::int32_t>(a[i]) * b[i];
@@ -112,6 +117,21 @@ __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::ui
   return _mm512_reduce_add_epi64(_mm512_add_epi64(sum0, sum1));
 }
 
+__attribute__((target(ESAM_AVX512))) void and_count4_avx512(const std::uint64_t* a, std::size_t stride,
+                                                            const std::uint64_t* b, std::size_t n,
+                                                            std::int64_t* out) {
+  __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+  for (std::size_t i = 0; i < n; i += 8) {
+    const __mmask8 live = n - i >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - i)) - 1);
+    const __m512i right = _mm512_maskz_loadu_epi64(live, b + i);
+    for (int k = 0; k < 4; ++k)
+      sum[k] = _mm512_add_epi64(
+          sum[k],
+          _mm512_popcnt_epi64(_mm512_and_si512(_mm512_maskz_loadu_epi64(live, a + k * stride + i), right)));
+  }
+  for (int k = 0; k < 4; ++k) out[k] = _mm512_reduce_add_epi64(sum[k]);
+}
+
 __attribute__((target(ESAM_AVX512))) std::int32_t dot_avx512(const std::int16_t* a, const std::int16_t* b,
                                                              std::size_t n) {
   __m512i sum = _mm512_setzero_si512();
@@ -156,17 +176,18 @@ std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std:
 #endif
 
 std::vector<Simd> found_variants() {
-  std::vector<Simd> found = {{"portable", and_count_portable, dot_portable, above_portable, blend_portable}};
+  std::vector<Simd> found = {
+      {"portable", and_count_portable, four_times<and_count_portable>, dot_portable, above_portable, blend_portable}};
 #ifdef ESAM_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
-    found.push_back({"avx2", and_count_avx2, dot_avx2, above_avx2, blend_avx2});
+    found.push_back({"avx2", and_count_avx2, four_times<and_count_avx2>, dot_avx2, above_avx2, blend_avx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
-    found.push_back({"avx512", and_count_avx512, dot_avx512, above_avx512, blend_avx512});
+    found.push_back({"avx512", and_count_avx512, and_count4_avx512, dot_avx512, above_avx512, blend_avx512});
 #endif
 #ifdef ESAM_NEON
-  found.push_back({"neon", and_count_neon, dot_portable, above_portable, blend_portable});
+  found.push_back({"neon", and_count_neon, four_times<and_count_neon>, dot_portable, above_portable, blend_portable});
 #endif
   return found;
 }

@@ -11,6 +11,9 @@ struct Simd {
   const char* name;
   // Number of bits set in a[i] & b[i], i < n.
   std::int64_t (*and_count)(const std::uint64_t* a, const std::uint64_t* b, std::size_t n);
+  // The same for four masks a + k * stride at once, so that b is read only once: out[k].
+  void (*and_count4)(const std::uint64_t* a, std::size_t stride, const std::uint64_t* b, std::size_t n,
+                     std::int64_t* out);
   // Sum of a[i] * b[i], i < n; exact: the caller keeps it within int32.
   std::int32_t (*dot)(const std::int16_t* a, const std::int16_t* b, std::size_t n);
   // Bit i of the result = v[i] > threshold, i < n <= 64.
