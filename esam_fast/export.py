@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
+
+from esam_fast import rle
 
 if TYPE_CHECKING:
     from esam_fast.masks import EntityMap
 
 Pathish = str | os.PathLike[str]
 
+OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
 
 
@@ -32,62 +33,54 @@ def coco_results(entities: EntityMap, image_id: int | str) -> list[dict[str, Any
         {
             "image_id": image_id,
             "category_id": CATEGORY["id"],
-            "segmentation": rle,
+            "segmentation": code,
             "bbox": [float(v) for v in _xywh(box)],
             "area": int(area),
             "score": float(score),
         }
-        for rle, box, area, score in zip(
+        for code, box, area, score in zip(
             encode_labels(entities.labels, len(entities)), entities.boxes, entities.areas, entities.scores, strict=True
         )
     ]
 
 
-def amg_records(entities: EntityMap) -> list[dict[str, Any]]:
+def amg_records(entities: EntityMap, output_mode: str = "binary_mask") -> list[dict[str, Any]]:
     """One record an entity with the keys of segment_anything's SamAutomaticMaskGenerator, by score descending.
 
-    segmentation is bool [H, W], bbox XYWH in pixels with the box half-open, predicted_iou the entity's score;
-    point_coords and stability_score belong to the entity's highest-scored mask.
+    segmentation is bool [H, W], or what `output_mode` says; bbox XYWH in pixels with the box half-open,
+    predicted_iou the entity's score; point_coords and stability_score belong to the entity's highest-scored mask.
     """
     height, width = entities.labels.shape
-    records = []
-    for k, (x0, y0, x1, y1) in enumerate(entities.boxes.tolist()):
-        segmentation = np.zeros((height, width), np.bool_)
-        segmentation[y0:y1, x0:x1] = entities.labels[y0:y1, x0:x1] == k + 1
-        records.append(
-            {
-                "segmentation": segmentation,
-                "area": int(entities.areas[k]),
-                "bbox": _xywh(entities.boxes[k]),
-                "predicted_iou": float(entities.scores[k]),
-                "point_coords": [entities.points[k].tolist()],
-                "stability_score": float(entities.stability[k]),
-                "crop_box": [0, 0, width, height],
-            }
-        )
-    return records
+    return [
+        {
+            "segmentation": segmentation,
+            "area": int(entities.areas[k]),
+            "bbox": _xywh(entities.boxes[k]),
+            "predicted_iou": float(entities.scores[k]),
+            "point_coords": [entities.points[k].tolist()],
+            "stability_score": float(entities.stability[k]),
+            "crop_box": [0, 0, width, height],
+        }
+        for k, segmentation in enumerate(segmentations(entities.labels, entities.boxes, output_mode))
+    ]
 
 
-def encode_labels(labels: NDArray[np.int32], count: int) -> list[dict[str, Any]]:
-    """COCO run-length codes of entities 1..count of a label map [H, W]: {"size": [H, W], "counts": str} each.
+def segmentations(labels: NDArray[np.int32], boxes: NDArray[np.int32], output_mode: str) -> list[Any]:
+    """The masks of a label map [H, W], whose labels 1..K have these boxes [K, 4], in one of AMG's OUTPUT_MODES."""
+    if output_mode != "binary_mask":
+        codes = rle.of_labels(labels, len(boxes))
+        return rle.compress(codes) if output_mode == "coco_rle" else codes
+    masks = []
+    for label, (x0, y0, x1, y1) in enumerate(boxes.tolist(), start=1):
+        mask = np.zeros(labels.shape, np.bool_)
+        mask[y0:y1, x0:x1] = labels[y0:y1, x0:x1] == label
+        masks.append(mask)
+    return masks
 
-    All entities in one pass: a COCO mask is a list of runs in column order, and so is the label map.
-    """
-    height, width = labels.shape
-    flat = np.ascontiguousarray(labels.T).reshape(-1)
-    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    runs = np.stack([edges[:-1], edges[1:]], axis=1)
-    owner = flat[runs[:, 0]]
-    order = np.argsort(owner, kind="stable")
-    splits = np.searchsorted(owner[order], np.arange(1, count + 2))
-    codes = []
-    for first, last in pairwise(splits.tolist()):
-        counts = np.diff(runs[order[first:last]].reshape(-1), prepend=0, append=flat.size)
-        if counts[-1] == 0:
-            counts = counts[:-1]
-        codes.append({"size": [height, width], "counts": counts.tolist()})
-    encoded = coco_mask.frPyObjects(codes, height, width) if codes else []
-    return [{"size": [height, width], "counts": code["counts"].decode()} for code in encoded]
+
+def encode_labels(labels: NDArray[np.int32], count: int) -> list[rle.Code]:
+    """COCO run-length codes of entities 1..count of a label map [H, W]: {"size": [H, W], "counts": str} each."""
+    return rle.compress(rle.of_labels(labels, count))
 
 
 def write_bytes(path: Pathish, data: bytes) -> None:

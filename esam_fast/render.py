@@ -44,7 +44,8 @@ def entity_colours(labels: Labels) -> Image:
     palette, distance = _palette()
     count = int(labels.max())
     neighbours = _neighbours(labels, count)
-    size = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    step = max(1, max(labels.shape) // 1024)
+    size = np.bincount(labels[::step, ::step].ravel(), minlength=count + 1)[1:]
     chosen = np.full(count + 1, -1)
     used = np.zeros(_COLOURS, np.int64)
     for label in np.argsort(-size, kind="stable") + 1:
@@ -136,8 +137,8 @@ def _tinted(image: Image, labels: Labels, colours: Image, ids: bool, alpha: floa
     """The image under its label map, with borders and, if asked for, labels."""
     table = np.zeros((len(colours), 4), np.uint8)
     table[:, :3] = colours
-    tint = table.view(np.uint32)[:, 0].take(labels).view(np.uint8).reshape(*labels.shape, 4)
-    out = cv2.addWeighted(image, 1 - alpha, tint[..., :3], alpha, 0)
+    tint = table.view(np.uint32)[:, 0][labels].view(np.uint8).reshape(*labels.shape, 4)
+    out = cv2.addWeighted(image, 1 - alpha, cv2.cvtColor(tint, cv2.COLOR_RGBA2RGB), alpha, 0)
     bare = labels == 0
     if bare.any():
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -151,29 +152,42 @@ def _tinted(image: Image, labels: Labels, colours: Image, ids: bool, alpha: floa
 def _layered(image: Image, masks: NDArray[np.bool_], final: Labels, colours: Image, alpha: float) -> Image:
     """The image under masks [N, h, w] that may overlap: each tints what lies below it and has an outline."""
     height, width = image.shape[:2]
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2
-    out = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
+    x = (np.arange(width, dtype=np.float32) + 0.5) * masks.shape[2] / width - 0.5
+    y = (np.arange(height, dtype=np.float32) + 0.5) * masks.shape[1] / height - 0.5
+    out = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) // 2, cv2.COLOR_GRAY2RGB)
+    bare = np.ones((height, width), np.bool_)
     border = np.zeros((height, width), np.uint8)
-    palette = _palette()[0]
     whole = np.bincount(final.ravel(), minlength=len(colours))
-    untouched = np.ones((height, width), np.bool_)
     for k, mask in enumerate(masks):
-        here = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-        inside = np.bincount(final[here], minlength=len(colours))
+        part = _reach(mask.any(axis=1), y), _reach(mask.any(axis=0), x)
+        if part[0].start == part[0].stop or part[1].start == part[1].stop:
+            continue
+        to_x, to_y = np.meshgrid(x[part[1]], y[part[0]])
+        soft = cv2.remap(mask * np.uint8(255), to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        here = soft > 127
+        inside = np.bincount(final[part][here], minlength=len(colours))
         inside[0] = 0
         best = int(inside.argmax())
         known = 2 * inside[best] > max(whole[best], here.sum())
-        colour = colours[best] if known else palette[k % _COLOURS]
-        base = np.where(untouched[here][:, None], image[here], out[here])
-        out[here] = (base * (1 - alpha) + colour * alpha).astype(np.uint8)
-        untouched[here] = False
-        border |= _border(here)
+        colour = colours[best] if known else _palette()[0][k % _COLOURS]
+        below = np.where(bare[part][here][:, None], image[part][here], out[part][here])
+        out[part][here] = (below * (1 - alpha) + colour * alpha).astype(np.uint8)
+        bare[part] &= ~here
+        border[part] |= _border(here)
     _draw_borders(out, border)
     return out
 
 
+def _reach(used: NDArray[np.bool_], position: NDArray[np.float32]) -> slice:
+    """Where along an axis a mask can show: the pixels whose position in its grid is within one of a used row."""
+    at = np.flatnonzero(used)
+    if not len(at):
+        return slice(0, 0)
+    return slice(int(np.searchsorted(position, at[0] - 1)), int(np.searchsorted(position, at[-1] + 1, "right")))
+
+
 def _border(labels: NDArray[Any]) -> Image:
-    """Where a label map changes: 255 on the pixel left of and above each change, and beyond it on large maps."""
+    """Where a label map changes: 255 on the pixel left of or above each change."""
     border = np.zeros(labels.shape, np.uint8)
     border[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     border[:-1] |= labels[:-1] != labels[1:]

@@ -332,11 +332,27 @@ def draw(segmenter: Any, embedding: Any, pieces: Pieces) -> tuple[np.ndarray, np
     return np.searchsorted(present, labels, side="right").astype(np.int32), pieces.scores[order][present - 1]
 
 
-def segment(image: np.ndarray, segmenter: Any, config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The whole algorithm -> labels int32 [H, W] (0 none, 1..K by score), scores float32 [K]."""
-    assert config.min_region_area == 0
+class Stages(NamedTuple):
+    """What each stage hands on."""
+
+    embedding: Any
+    objects: Masks
+    parts: Masks  # subparts, then parts
+    refined: Pieces
+    completed: Pieces
+
+
+def run_stages(image: np.ndarray, segmenter: Any, config: Any) -> Stages:
     embedding = segmenter.embed(image)
     superpixels = superpixels_on_grid(image, embedding.grid, config.superpixels)
     objects, parts = mmg(segmenter, embedding, density_map(superpixels), config.mmg)
-    pieces = emr(segmenter, embedding, objects, superpixels, config)
-    return draw(segmenter, embedding, usr(segmenter, embedding, pieces, parts, superpixels, config))
+    refined = emr(segmenter, embedding, objects, superpixels, config)
+    completed = usr(segmenter, embedding, refined, parts, superpixels, config)
+    return Stages(embedding, objects, parts, refined, completed)
+
+
+def segment(image: np.ndarray, segmenter: Any, config: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The whole algorithm -> labels int32 [H, W] (0 none, 1..K by score), scores float32 [K]."""
+    assert config.min_region_area == 0
+    done = run_stages(image, segmenter, config)
+    return draw(segmenter, done.embedding, done.completed)

@@ -1,9 +1,9 @@
 """A simulated segmenter: answers point prompts from a synthetic scene, with a real model's habits and faults.
 
-The scene is a map of objects, cut into parts, cut into subparts. A prompt's masks are the region under it at
-each of these levels, with jittered borders; now and then a mask bleeds into a neighbour, joins two entities,
-covers half of one, or comes back empty. Scores follow quality, in steps of 1/64, so that ties are common.
-Every answer depends on its own prompt and the seed only, never on the batch.
+The scene is a map of objects, cut into parts, cut into subparts. A prompt's masks are the region under it at each of
+these levels, with jittered borders; now and then a mask bleeds into a neighbour, joins two entities, covers half of
+one, or comes back empty. Some objects score too low to be kept, others only as a whole. Scores follow quality, in
+steps of 1/64, so that ties are common. Every answer depends on its own prompt and the seed only, never on the batch.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class SimulatedSegmenter:
         grid: the plane to answer on. seed: of the scene and of every fault.
         objects: number of objects. faults: share of masks with a fault. empty: every mask is empty.
         only_object: the lower levels are empty. constant: every prompt gets the masks of this image point.
+        redecoded: how far `logits` may be from those that the bits came from.
     """
 
     name = "simulated"
@@ -80,10 +81,12 @@ class SimulatedSegmenter:
         empty: bool = False,
         only_object: bool = False,
         constant: tuple[float, float] | None = None,
+        redecoded: float = 0.0,
     ) -> None:
         rng = np.random.default_rng(seed)
         self.grid, self.seed, self.faults = grid, seed, faults
         self.empty, self.only_object, self.constant = empty, only_object, constant
+        self.redecoded = redecoded
         self.content = (grid.rows, grid.cols)
         self.object_map = voronoi(self.content, objects, rng)
         part = self.object_map * 100 + voronoi(self.content, 2 * objects, rng)
@@ -101,14 +104,16 @@ class SimulatedSegmenter:
         return (16 * (smoothed(inside.astype(np.float64), 2) - 0.5)).astype(np.float32)
 
     def image(self) -> np.ndarray:
-        """uint8 [H, W, 3]: a colour for each subpart, with shading and noise."""
+        """uint8 [H, W, 3]: a colour for each subpart, with noise: strong on every third object."""
         rng = np.random.default_rng([self.seed, 1])
         grid = self.grid
         y = ((np.arange(grid.image_height) + 0.5) * grid.content_height / grid.image_height).astype(int)
         x = ((np.arange(grid.image_width) + 0.5) * grid.content_width / grid.image_width).astype(int)
+        at = np.ix_(np.minimum(y, grid.rows - 1), np.minimum(x, grid.cols - 1))
         colours = rng.uniform(0, 255, (self.maps[0].max() + 1, 3))
-        painted = colours[self.maps[0][np.ix_(np.minimum(y, grid.rows - 1), np.minimum(x, grid.cols - 1))]]
-        return np.clip(painted + rng.normal(0, 6, painted.shape), 0, 255).astype(np.uint8)
+        rough = np.where(self.object_map[at] % 3 == 0, 50, 6)
+        painted = colours[self.maps[0][at]] + rng.normal(0, 1, (*rough.shape, 3)) * rough[..., None]
+        return np.clip(painted, 0, 255).astype(np.uint8)
 
     def embed(self, image: np.ndarray) -> Embedding:
         assert image.shape == (self.grid.image_height, self.grid.image_width, 3)
@@ -118,13 +123,13 @@ class SimulatedSegmenter:
         y = np.arange(height) * self.grid.rows // height
         x = np.arange(width) * self.grid.cols // width
         features = vectors[self.object_map[np.ix_(y, x)]].transpose(2, 0, 1)
-        features = features + rng.normal(0, 0.4, features.shape)
+        features = features + rng.normal(0, 1, features.shape)
         return Embedding(self.grid, features.astype(np.float32))
 
     def masks(self, embedding: Embedding, points: np.ndarray, *, min_score: float | None = None) -> PointMasks:
-        logits, quality = self._answer(points)  # by channel
+        logits, scores = self._answer(points)  # by channel
         chance = (random_bits(points, self.seed + 17)[:, None] >> (np.arange(3, dtype=np.uint64) * 8)) & 0xFF
-        scores = (np.round((0.35 + 0.6 * quality + chance / 2048) * 64) / 64).astype(np.float32)
+        scores = (np.round((scores + chance / 2048) * 64) / 64).astype(np.float32)
         areas = np.count_nonzero(logits > 0, axis=(2, 3))
         stability = np.count_nonzero(logits > 1, axis=(2, 3)) / np.maximum(
             1, np.count_nonzero(logits > -1, axis=(2, 3))
@@ -147,29 +152,46 @@ class SimulatedSegmenter:
     def logits(self, embedding: Embedding, points: np.ndarray, channels: np.ndarray) -> np.ndarray:
         planes = np.full((len(points), *self.grid.shape), -9, np.float32)
         logits, _ = self._answer(points)
-        planes[:, : self.content[0], : self.content[1]] = logits[np.arange(len(points)), channels]
+        other = self.jitter[(random_bits(points, self.seed + 29) % JITTERS).astype(int)]
+        planes[:, : self.content[0], : self.content[1]] = (
+            logits[np.arange(len(points)), channels] + np.float32(self.redecoded) * other
+        )
         return planes
 
     def _answer(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """By channel: logits float32 [N, 3, rows, cols], quality float64 [N, 3] (IoU with the true region)."""
+        """By channel: logits float32 [N, 3, rows, cols], and scores float64 [N, 3] before chance plays its part."""
         points = np.asarray(points, np.float32).reshape(-1, 2)
         if self.constant is not None:
             points = np.broadcast_to(np.float32(self.constant), points.shape)
         pixel = self.grid.pixels(points)
         y = np.minimum(pixel // self.grid.width, self.content[0] - 1)
         x = np.minimum(pixel % self.grid.width, self.content[1] - 1)
+        habit = self.object_map[y, x] % 5
+        fragment = (habit == 3) & (random_bits(points, self.seed + 43) % 3 == 0)
         logits = np.empty((len(points), 3, *self.content), np.float32)
-        quality = np.empty((len(points), 3))
+        scores = np.empty((len(points), 3))
         for channel, level in enumerate(LEVEL_OF_CHANNEL):
-            region = self.maps[level][y, x]
             chance = random_bits(points, self.seed * 3 + int(level))
-            plane = self.fields[level][region] + self.jitter[(chance % JITTERS).astype(int)]
+            plane, truth = self._region(level, y, x)
+            if level == 2:  # takes a part for the object
+                plane[fragment], truth[fragment] = self._region(1, y[fragment], x[fragment])
+            plane += self.jitter[(chance % JITTERS).astype(int)]
             self._spoil(plane, level, chance, y, x)
             logits[:, channel] = plane
-            truth = self.maps[level][None] == region[:, None, None]
             union = np.count_nonzero((plane > 0) | truth, axis=(1, 2))
-            quality[:, channel] = np.count_nonzero((plane > 0) & truth, axis=(1, 2)) / np.maximum(1, union)
-        return logits, quality
+            scores[:, channel] = np.count_nonzero((plane > 0) & truth, axis=(1, 2)) / np.maximum(1, union)
+        scores = 0.35 + 0.6 * scores
+        scores[habit == 2] -= 0.45  # an object that is never trusted
+        scores[(habit == 3) & ~fragment] -= 0.4  # one that is seen whole, but only its fragments are trusted
+        scores[habit == 4, 0] -= 0.3  # one that is trusted in parts only
+        blank = (random_bits(points, self.seed + 41) % 40 == 0) & (self.faults > 0)
+        logits[blank], scores[blank] = -9, 0.9  # sure of nothing
+        return logits, scores
+
+    def _region(self, level: int, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The field, and bool the true mask, of the region under each pixel: [N, rows, cols]."""
+        region = self.maps[level][y, x]
+        return self.fields[level][region], self.maps[level][None] == region[:, None, None]
 
     def _spoil(self, plane: np.ndarray, level: int, chance: np.ndarray, y: np.ndarray, x: np.ndarray) -> None:
         """Put a fault into some of the planes [N, rows, cols]."""

@@ -17,9 +17,9 @@ LAYERS = [
     {"config", "masks", "_check", "_backend", "_core", ""},
     {"_numba"},
     {"ops"},
-    {"superpixels", "images", "export"},
+    {"superpixels", "images", "rle", "export", "weights"},
     {"stages", "segmenters"},
-    {"pipeline", "weights", "render", "scene"},
+    {"pipeline", "render", "scene"},
     {"amg", "evaluate", "profiling", "batch"},
     {"cli"},
 ]

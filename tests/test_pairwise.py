@@ -47,6 +47,16 @@ def check(a, b, backend):
     np.testing.assert_array_equal(packed_b.to_bool(), b)
 
 
+@pytest.mark.parametrize("n", COUNTS)
+def test_a_set_with_itself(backend, rng, n):
+    masks = blobs(rng, n, (33, 40))
+    packed = pack(masks)
+    np.testing.assert_array_equal(intersections(packed, packed, backend=backend), oracle.intersections(masks, masks))
+    np.testing.assert_array_equal(mask_iou(packed, packed, backend=backend), oracle.mask_iou(masks, masks))
+    for got, expected in zip(max_iou(packed, packed, backend=backend), oracle.max_iou(masks, masks), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n", COUNTS)
 def test_equals_oracle(backend, rng, n, shape):

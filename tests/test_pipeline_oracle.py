@@ -70,18 +70,21 @@ def test_more_scenes(backend, seed):
     "changes",
     [
         {"mmg": {"score_threshold": 0.0, "stability_threshold": 0.0}},
-        {"mmg": {"score_threshold": 0.875}},  # a step of the scores: exactly at the threshold stays
+        {"mmg": {"score_threshold": 61 / 64}},  # a step of the scores: exactly at the threshold stays
         {"mmg": {"score_threshold": 1.0}},
         {"mmg": {"theta_o": 0.3, "gamma_o": 0.9, "n_t": 0.1}},
         {"mmg": {"enabled": False, "amg_nms": 0.95}},
         {"emr": {"tau": 0.0}},
-        {"emr": {"tau": 0.125}},  # differences of exactly tau
+        {"emr": {"tau": 1 / 64}},  # a step of the scores: differences of exactly tau
+        {"emr": {"tau": 1.0}},
         {"emr": {"delta": 0.0}},
         {"emr": {"delta": 1.0}},
         {"emr": {"cluster_iou": 0.4, "top_k": 3}},
         {"emr": {"merge_support": 0.0, "min_similarity": 0.0}},
         {"emr": {"merge_support": 0.1, "cover": 0.5, "concentration": 0.0}},
         {"emr": {"merge_support": 1.0}},
+        {"emr": {"cover": 1.0, "merge_support": 0.0}},
+        {"emr": {"concentration": 1.0, "cover": 0.3, "merge_support": 0.0}},
         {"usr": {"rho": 0.0}},
         {"usr": {"rho": 1.0, "min_gain": 0.0}},
         {"usr": {"min_gain": 0.02}},
@@ -94,6 +97,13 @@ def test_more_scenes(backend, seed):
 def test_settings(backend, changes):
     config = config_of(**changes)
     check(*scene("padded below", 2), config, backend, expected("padded below", 2, config))
+
+
+@pytest.mark.parametrize(("grid", "seed"), [("odd", 21), ("padded right", 22)])
+def test_logits_that_contradict_the_bits(backend, grid, seed):
+    """Decoded a second time, logits may differ: the decided bits win."""
+    segmenter = SimulatedSegmenter(GRIDS[grid], seed, redecoded=1.0)
+    check(segmenter.image(), segmenter, config_of(), backend)
 
 
 @pytest.mark.parametrize(("grid", "seed"), [("odd", 0), ("padded below", 5)])
