@@ -44,7 +44,11 @@ def imports(path: Path, *, at_load: bool) -> list[str]:
         if isinstance(node, ast.Import):
             found.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join([*here[: len(here) - node.level], node.module or ""]).rstrip(".") if node.level else node.module
+            base = (
+                ".".join([*here[: len(here) - node.level], node.module or ""]).rstrip(".")
+                if node.level
+                else node.module
+            )
             found.extend(f"{base}.{alias.name}" for alias in node.names)
         for child in ast.iter_child_nodes(node):
             visit(child)
