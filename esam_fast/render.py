@@ -18,7 +18,7 @@ Labels = NDArray[np.int32]
 ALPHA = 0.5
 PANEL = 640  # longer side of a panel in a strip, pixels
 _COLOURS = 40
-_DISTINCT = 40.0  # Lab distance from which two colours are told apart at a glance
+_DISTINCT = 24.0  # Lab distance from which two mixed colours are told apart at a glance
 _WHITE = (255, 255, 255)
 _BLACK = (0, 0, 0)
 
@@ -32,27 +32,30 @@ def overlay(image: Image, labels: Labels, *, ids: bool = False, alpha: float = A
         ids: write each label at the entity's inmost point, where there is room.
         alpha: share of the colour in the mix, 0 to 1.
     """
-    return _tinted(image, labels, entity_colours(labels), ids, alpha)
+    return _tinted(image, labels, entity_colours(image, labels, alpha), ids, alpha)
 
 
-def entity_colours(labels: Labels) -> Image:
-    """A colour for each label of a map [H, W], unlike its neighbours': uint8 [K + 1, 3], row 0 for no entity.
+def entity_colours(image: Image, labels: Labels, alpha: float = ALPHA) -> Image:
+    """A colour for each label of a map [H, W], so that no two neighbours look alike: uint8 [K + 1, 3], row 0 unused.
 
-    Largest first, each entity takes the colour whose least Lab distance to its neighbours' colours is greatest;
+    Largest first, each entity takes the colour that, mixed with the image, is farthest from its neighbours' in Lab;
     colours that are distinct enough count alike, and of those the least used is taken.
     """
-    palette, distance = _palette()
+    palette, lab = _palette()
     count = int(labels.max())
     neighbours = _neighbours(labels, count)
-    step = max(1, max(labels.shape) // 1024)
-    size = np.bincount(labels[::step, ::step].ravel(), minlength=count + 1)[1:]
+    size, own = _means(image, labels, count)
     chosen = np.full(count + 1, -1)
+    mixed = np.zeros((count + 1, 3))
     used = np.zeros(_COLOURS, np.int64)
-    for label in np.argsort(-size, kind="stable") + 1:
-        around = chosen[neighbours[label]]
-        room = distance[around[around >= 0]].min(axis=0, initial=_DISTINCT)
-        chosen[label] = np.lexsort((used, -room))[0]
-        used[chosen[label]] += 1
+    for label in np.argsort(-size[1:], kind="stable") + 1:
+        around = neighbours[label]
+        around = around[chosen[around] >= 0]
+        mixes = (1 - alpha) * own[label] + alpha * lab
+        apart = np.linalg.norm(mixes[:, None] - mixed[around], axis=2).min(axis=1, initial=_DISTINCT)
+        best = np.lexsort((used, -apart))[0]
+        chosen[label], mixed[label] = best, mixes[best]
+        used[best] += 1
     return palette[chosen]
 
 
@@ -75,13 +78,13 @@ def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = AL
         if panel.dtype != np.bool_
     }
     final = list(maps.values())[-1] if maps else np.zeros(small.shape[:2], np.int32)
-    colours = entity_colours(final)
+    colours = entity_colours(small, final, alpha)
     drawn = {"Image": small}
     for name, panel in panels.items():
         if panel.dtype == np.bool_:
             drawn[name] = _layered(small, panel, final, colours, alpha)
         else:
-            own = colours if maps[name] is final else entity_colours(maps[name])
+            own = colours if maps[name] is final else entity_colours(small, maps[name], alpha)
             drawn[name] = _tinted(small, maps[name], own, False, alpha)
     return np.hstack([_captioned(name, picture) for name, picture in drawn.items()])
 
@@ -106,7 +109,7 @@ def steps(image: Image, entities: EntityMap) -> Image:
 
 @cache
 def _palette() -> tuple[Image, NDArray[np.float32]]:
-    """Colours uint8 [_COLOURS, 3], each far from those before it, and their Lab distances to each other."""
+    """Colours, each far from those before it: RGB uint8 [_COLOURS, 3] and the same in Lab, float32."""
     lightness, chroma, hue = np.meshgrid([48, 60, 72, 84], [30, 50, 70], np.deg2rad(np.arange(0, 360, 12)))
     lab = np.stack([lightness, chroma * np.cos(hue), chroma * np.sin(hue)], axis=-1).reshape(1, -1, 3)
     lab = lab.astype(np.float32)
@@ -117,7 +120,17 @@ def _palette() -> tuple[Image, NDArray[np.float32]]:
     picks = [0]
     while len(picks) < _COLOURS:
         picks.append(int(distance[picks].min(axis=0).argmax()))
-    return np.rint(rgb[picks] * 255).astype(np.uint8), distance[np.ix_(picks, picks)]
+    return np.rint(rgb[picks] * 255).astype(np.uint8), lab[picks]
+
+
+def _means(image: Image, labels: Labels, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Size [count + 1] and mean Lab colour [count + 1, 3] of each label, from some 400 samples a row."""
+    step = max(1, max(labels.shape) // 400)
+    sample = labels[::step, ::step].ravel()
+    lab = cv2.cvtColor(image[::step, ::step] / np.float32(255), cv2.COLOR_RGB2Lab).reshape(-1, 3)
+    size = np.bincount(sample, minlength=count + 1)
+    sums = [np.bincount(sample, weights=channel, minlength=count + 1) for channel in lab.T]
+    return size, np.stack(sums, axis=1) / np.maximum(size, 1)[:, None]
 
 
 def _neighbours(labels: Labels, count: int) -> list[NDArray[np.int64]]:

@@ -198,8 +198,8 @@ def _trace(rays: Array, solids: list[_Solid]) -> tuple[Array, NDArray[np.int32]]
     lamp = _unit(to_light)
     diffuse = _dot(normal, lamp).clip(0) * lit
     gloss = shine * lit * _dot(normal, _unit(lamp - rays)).clip(0) ** 64
-    sky = np.array([0.2, 0.23, 0.28], np.float32)[:, None] * (0.75 + 0.25 * normal[1])
-    sun = np.array([0.95, 0.86, 0.72], np.float32)[:, None]
+    sky = np.array([0.3, 0.33, 0.38], np.float32)[:, None] * (0.75 + 0.25 * normal[1])
+    sun = np.array([0.86, 0.78, 0.65], np.float32)[:, None]
     shaded = colour * (sky * open_ + sun * diffuse) + sun * gloss
     return np.where(label == _GLASS, colour, shaded), label
 
@@ -252,7 +252,7 @@ def _surface(point: Array, solid: _Solid) -> tuple[Array, Array]:
 def _room(point: Array, label: NDArray[np.int32]) -> Array:
     """Colours [3, N] of wall, table, window and picture."""
     x, y, z = point
-    flat = {_WALL: (0.62, 0.56, 0.46), _FRAME: (0.85, 0.84, 0.8), _BORDER: (0.16, 0.09, 0.05)}
+    flat = {_WALL: (0.27, 0.38, 0.42), _FRAME: (0.85, 0.84, 0.8), _BORDER: (0.16, 0.09, 0.05)}
     colours = np.zeros((_FIRST + 64, 3), np.float32)
     for key, value in flat.items():
         colours[key] = value

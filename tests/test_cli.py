@@ -277,7 +277,7 @@ def test_disk_full(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "open", open_on_full_disk, raising=False)
     result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out")
     assert result.exit_code == 1
-    line = f"Error: {tmp_path}/a.png: cannot write {tmp_path}/out/a.png: No space left on device\n"
+    line = f"Error: {tmp_path}/a.png: {tmp_path}/out/a.png: No space left on device\n"
     assert result.stderr == line + "1 of 1 inputs failed\n"
     assert files(tmp_path / "out") == set()
 
@@ -471,5 +471,5 @@ def test_info():
     assert shown["backends"] == ", ".join(esam_fast.build_info()["backends"])
     assert shown["numpy"] == np.__version__
     assert "regions" in shown["segmenters"]
-    assert {"simd", "threads", "cuda built", "torch", "opencv", "python"} <= set(shown)
+    assert {"simd", "threads", "cuda built", "torch", "opencv", "python", "weights"} <= set(shown)
     assert NOTICE in result.stdout

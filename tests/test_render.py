@@ -42,7 +42,7 @@ def test_inside_an_entity_the_picture_is_the_mix():
     image = np.full((40, 60, 3), 100, np.uint8)
     for alpha in (0.0, 0.5, 1.0):
         picture = overlay(image, labels, alpha=alpha)
-        expected = 100 * (1 - alpha) + alpha * entity_colours(labels)[2].astype(float)
+        expected = 100 * (1 - alpha) + alpha * entity_colours(image, labels, alpha)[2].astype(float)
         assert np.abs(picture[:, 40:] - expected).max() <= 1
 
 
@@ -66,7 +66,7 @@ def test_uncovered_pixels_are_gray_and_dim():
 @pytest.mark.parametrize("count", [2, 30, 150])
 def test_neighbours_have_distinct_colours(count):
     labels = blobs(300, 400, count, seed=count)
-    colours = lab(entity_colours(labels))
+    colours = lab(entity_colours(np.full((300, 400, 3), 128, np.uint8), labels))
     touching = set()
     for a, b in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
         touching |= set(zip(a[a != b].tolist(), b[a != b].tolist(), strict=True))
@@ -74,8 +74,18 @@ def test_neighbours_have_distinct_colours(count):
     assert min(distances) > 25
 
 
+def test_neighbours_look_distinct_whatever_lies_below():
+    labels = blobs(300, 400, 60)
+    image = np.random.default_rng(0).integers(0, 256, (61, 3), np.uint8)[labels]
+    colours = lab(
+        0.5 * image.reshape(-1, 3)[np.unique(labels, return_index=True)[1]] + 0.5 * entity_colours(image, labels)
+    )
+    across = (labels[:, 1:] != labels[:, :-1]) & (labels[:, 1:] > 0) & (labels[:, :-1] > 0)
+    assert np.linalg.norm(colours[labels[:, 1:][across]] - colours[labels[:, :-1][across]], axis=1).min() > 12
+
+
 def test_many_entities_use_many_colours():
-    assert len(np.unique(entity_colours(blobs(300, 400, 150)), axis=0)) >= 30
+    assert len(np.unique(entity_colours(scene(400, 300), blobs(300, 400, 150)), axis=0)) >= 30
 
 
 def test_ids_are_written_inside_their_entities():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import click
 
 from esam_fast import __version__
+from esam_fast.cli.ablate import ablate
 from esam_fast.cli.demo import demo
+from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
 from esam_fast.cli.segment import segment
 
@@ -22,3 +24,6 @@ def main() -> None:
 main.add_command(segment)
 main.add_command(demo)
 main.add_command(info)
+main.add_command(evaluate)
+main.add_command(ablate)
+main.add_command(resize_lr)

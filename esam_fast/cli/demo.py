@@ -21,6 +21,7 @@ from esam_fast.cli import run
 )
 @click.option("--segmenter", default="regions", show_default=True, help="auto is the best one here.")
 @run.model_options
+@run.ids_option
 def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:
     """Draw a small still life, segment it and write the pictures: needs no photo, no weights, no network."""
     esam = run.load(debug=debug, **model)

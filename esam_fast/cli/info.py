@@ -10,12 +10,12 @@ import click
 _PACKAGES = ("numpy", "numba", "pillow", "faster-coco-eval", "torch", "torchvision", "segment-anything")
 
 
-@click.command(short_help="Show versions, backends, SIMD level, CUDA, segmenters.")
+@click.command(short_help="Show versions, backends, SIMD level, CUDA, weights.")
 def info() -> None:
-    """Show versions, backends, SIMD level, CUDA, threads and segmenters."""
+    """Show versions, backends, SIMD level, CUDA, threads, segmenters and weights."""
     import cv2
 
-    from esam_fast import build_info
+    from esam_fast import build_info, weights
     from esam_fast.segmenters import NAMES
     from esam_fast.segmenters.regions import NOTICE
 
@@ -23,6 +23,8 @@ def info() -> None:
     lines["opencv"] = cv2.__version__
     lines |= {name: _version(name) for name in _PACKAGES}
     lines["segmenters"] = [name for name in NAMES if name != "auto"]
+    here = [f"{name} ({path})" for name, path in weights.available().items()]
+    lines["weights"] = here or f"none in {weights.folder()}"
     for name, value in lines.items():
         click.echo(f"{name + ':':<18}{_words(value)}")
     click.echo(NOTICE)

@@ -35,9 +35,10 @@ _MODEL_OPTIONS = [
     click.option(
         "--threads", type=click.IntRange(min=1), metavar="N", help="[default: the cores this process may use]"
     ),
-    click.option("--ids", is_flag=True, help="Write each entity's label into the overlay."),
     click.option("--debug", is_flag=True, help="Show a traceback when something fails."),
 ]
+
+ids_option = click.option("--ids", is_flag=True, help="Write each entity's label into the overlay.")
 
 
 def model_options(command: Command) -> Command:
@@ -136,7 +137,7 @@ def reason(error: Exception) -> str:
     from esam_fast import BackendUnavailable
 
     if isinstance(error, OSError) and error.filename:
-        return f"cannot write {error.filename}: {error.strerror}"
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "out of memory"
     text = " ".join(str(error).split())

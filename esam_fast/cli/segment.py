@@ -22,6 +22,7 @@ from esam_fast.cli import run
 )
 @click.option("--segmenter", default="auto", show_default=True, help="auto is the best one here.")
 @run.model_options
+@run.ids_option
 @click.option("--steps", is_flag=True, help="Also write NAME_steps.jpg: image, MMG, EMR, USR side by side.")
 @click.option("--panoptic", is_flag=True, help="Also write NAME_panoptic.png and .json in COCO panoptic format.")
 def segment(
