@@ -67,9 +67,7 @@ def amg_style(image: np.ndarray, segmenter: RegionsSegmenter) -> np.ndarray:
     answer = segmenter.masks(embedding, grid.point_grid(32))
     best = np.arange(len(answer)) * 3 + answer.scores.argmax(axis=1)
     scores = answer.scores.ravel()[best]
-    keep = (scores >= segmenter.score_threshold) & (
-        answer.stability.ravel()[best] >= segmenter.stability_threshold
-    )
+    keep = (scores >= segmenter.score_threshold) & (answer.stability.ravel()[best] >= segmenter.stability_threshold)
     masks, scores = answer.masks.take(best[keep]), scores[keep]
     labels = np.zeros(grid.shape, np.int32)
     for i, mask in reversed(list(enumerate(masks.take(nms(masks, scores, 0.7)).to_bool()))):
@@ -101,7 +99,8 @@ def main() -> None:
         entities.append(covering(result.labels, truths))
         count.append(len(result))
     mean = np.mean(levels, axis=0)
-    print(f"{len(ids)} photographs, covering x 100 (standard error of E-SAM's own {np.std(entities) / len(ids) ** 0.5 * 100:.1f})")
+    error = np.std(entities) / len(ids) ** 0.5
+    print(f"{len(ids)} photographs, covering x 100 (standard error of E-SAM's {error * 100:.1f})")
     print(f"  tree, best single level for all ({LEVELS[mean.argmax()]:.1f})   {mean.max() * 100:.1f}")
     print(f"  tree, best level for each (oracle)         {np.max(levels, axis=1).mean() * 100:.1f}")
     print(f"  AMG-style, best masks                      {np.mean(amg) * 100:.1f}")

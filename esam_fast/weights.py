@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 FOLDER_VARIABLE = "ESAM_WEIGHTS_DIR"
 
 _ADDRESS = "https://dl.fbaipublicfiles.com/segment_anything/"
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 16  # bytes; what a broken connection loses at most
 _TIMEOUT = 30.0  # seconds without an answer
 
 
@@ -173,6 +171,7 @@ def _model(name: str) -> Weights:
 def _fetch(model: Weights, part: Path) -> None:
     """Bring `part` to the length that the server has to offer, from where it stands."""
     import requests
+    from tqdm import tqdm
 
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})

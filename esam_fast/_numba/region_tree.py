@@ -30,7 +30,7 @@ def _sides(labels: Int32s, boundary: Floats, regions: int) -> tuple[Int64s, Floa
 
 
 @jit
-def _cost(length: int, strength: float, n: float, m: float, of_low: Doubles, of_high: Doubles) -> float:
+def _cost(length: np.int64, strength: float, n: float, m: float, of_low: Doubles, of_high: Doubles) -> float:
     squared = 0.0
     for c in range(of_low.size):
         difference = of_low[c] / n - of_high[c] / m

@@ -111,12 +111,12 @@ class RegionsSegmenter:
         height, width = image.shape[:2]
         grid_height, grid_width = _fit(height, width, GRID_SIDE, enlarge=True)
         grid = MaskGrid(grid_height, grid_width, float(grid_height), float(grid_width), height, width)
-        work_size = _fit(height, width, WORK_SIDE)
-        work = image if work_size == (height, width) else cv2.resize(image, work_size[::-1], interpolation=cv2.INTER_AREA)
-        h = hierarchy(np.ascontiguousarray(work, np.uint8), backend=self.backend)
+        size = _fit(height, width, WORK_SIDE)[::-1]
+        work = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        h = hierarchy(work, backend=self.backend)
         scores = predict_iou(h.properties)
         rank = h.rank[h.leaf].astype(np.int32)
-        row, col = (((np.arange(n) + 0.5) * m / n).astype(np.int64) for n, m in zip(grid.shape, rank.shape, strict=True))
+        row, col = (_nearest(n, m) for n, m in zip(grid.shape, rank.shape, strict=True))
         levels = choose_levels(h.tree, scores)
         features = h.cells - h.cells.mean(axis=(0, 1))
         return RegionsEmbedding(
@@ -163,7 +163,7 @@ def hierarchy(image: NDArray[np.uint8], *, backend: str | None = None) -> Hierar
     leaf = felzenszwalb(image, **SUPERPIXELS, backend=backend)  # type: ignore[arg-type]
     tree = region_tree(leaf, boundary, features, backend=backend)
     rank, first, last = _ranges(tree.parent.tolist())
-    height, width = _fit(*leaf.shape, GRID_SIDE // 4, enlarge=True)
+    height, width = _fit(leaf.shape[0], leaf.shape[1], GRID_SIDE // 4, enlarge=True)
     small = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA) for plane in (lab, *textures)]
     cells = np.concatenate([_occupancy(small[0]), *(t.reshape(height, width, -1) for t in small[1:])], axis=-1)
     return Hierarchy(tree, leaf, rank, first, last, cells, _properties(tree, leaf, colour, rank, first, last))
@@ -173,6 +173,11 @@ def _fit(height: int, width: int, side: int, *, enlarge: bool = False) -> tuple[
     """Height and width with the longer side at `side`; smaller images stay as they are unless enlarged."""
     s = side / max(height, width)
     return (height, width) if s >= 1 and not enlarge else (max(1, round(height * s)), max(1, round(width * s)))
+
+
+def _nearest(n: int, m: int) -> Int:
+    """Which of m pixels lies under the centre of each of n."""
+    return np.floor((np.arange(n) + 0.5) * m / n).astype(np.int64)
 
 
 @cache
@@ -204,7 +209,7 @@ def _slopes(image: Float, sigma: float) -> tuple[Float, Float]:
 def _gradient(colour: Float, sigma: float) -> Float:
     """Boundary strength: gradient of Lab, float32 [h, w]."""
     dx, dy = _slopes(colour, sigma)
-    return np.sqrt((dx * dx + dy * dy).sum(axis=-1))  # type: ignore[no-any-return]
+    return np.sqrt((dx * dx + dy * dy).sum(axis=-1))
 
 
 def _oriented(lightness: Float, sigma: float) -> Float:
@@ -244,7 +249,7 @@ def _properties(
         """Leaf values [K, ...] over the leaves of each node: [N, ...]."""
         ranked = np.empty((leaves + 1, *values.shape[1:]), np.float64)
         ranked[rank], ranked[leaves] = values, 0
-        return over.reduceat(ranked, bounds, axis=0)[::2]  # type: ignore[no-any-return]
+        return over.reduceat(ranked, bounds, axis=0)[::2]
 
     def count(at: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[Any]:
         return np.bincount(at.ravel(), None if weights is None else weights.ravel(), leaves)

@@ -1,0 +1,185 @@
+"""SAM's mask decoder: prompts a second against the official one, in the same process, same prompts, same weights.
+
+    python benchmarks/bench_sam.py [--rounds 5] [--dtypes float32 bfloat16]
+    python benchmarks/bench_sam.py --memory 5120    # instead: the memory that so many prompts take
+
+Official and ours take turns; medians are compared, and the answers are checked. The floor is the time that the matrix
+products alone would take at the rate measured for a large one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import resource
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from esam_fast.segmenters.sam import SamSegmenter
+
+PROMPTS = 64  # a batch, as SamAutomaticMaskGenerator has it
+SIDE = 1024
+
+Answer = tuple[Tensor, Tensor]  # logits [N, 3, 256, 256], scores [N, 3]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
+    parser.add_argument(
+        "--memory", type=int, metavar="N", help="measure the memory that N prompts take, and nothing else"
+    )
+    arguments = parser.parse_args()
+    sam = full_size_decoder()
+    if arguments.memory:
+        report_memory(sam, arguments.memory)
+        return
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {PROMPTS} prompts, {arguments.rounds} rounds")
+    print(f"{'dtype':9} {'who':9} {'ms/prompt':>9} {'prompts/s':>9} {'GFLOP':>6} {'GFLOP/s':>8} {'of floor':>8}  ratio")
+    for dtype in arguments.dtypes:
+        compare(sam, dtype, arguments.rounds)
+
+
+def compare(sam: Sam, dtype: str, rounds: int) -> None:
+    """Print a line for the official decoder and one for ours; fail if ours is wrong."""
+    image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    segmenter = SamSegmenter(sam, dtype=dtype)
+    embedding = segmenter.embed(image)
+    features = torch.from_numpy(embedding.features)[None]  # the whole square: the image has no padding
+    official = copy.deepcopy(sam)
+    official.mask_decoder.to(getattr(torch, dtype))
+
+    def theirs(points: np.ndarray, sam: Sam = official) -> Answer:
+        return official_answer(sam, features, points)
+
+    def ours(points: np.ndarray) -> Answer:
+        return segmenter.decode(embedding, points)
+
+    times: dict[str, list[float]] = {"official": [], "esam_fast": []}
+    for seed in range(rounds):
+        points = np.random.default_rng(seed).uniform(0, SIDE, (PROMPTS, 2))
+        for name, run in (("official", theirs), ("esam_fast", ours)):
+            start = time.perf_counter()
+            run(points)
+            times[name].append((time.perf_counter() - start) / PROMPTS)
+    check(ours(points), theirs(points), official_answer(sam, features, points), dtype)
+
+    rates = {kind: matmul_rate(kind) for kind in (torch.float32, torch.bfloat16)}
+    median = {name: statistics.median(each) for name, each in times.items()}
+    for name, run in (("official", theirs), ("esam_fast", ours)):
+        work = products(run, points)
+        total = sum(work.values()) / 1e9
+        floor = sum(flops / rates[kind] for kind, flops in work.items())
+        print(
+            f"{dtype:9} {name:9} {median[name] * 1e3:9.2f} {1 / median[name]:9.1f} {total:6.2f} "
+            f"{total / median[name]:8.1f} {floor / median[name]:8.0%}  {median['official'] / median[name]:.1f}x"
+        )
+
+
+def check(ours: Answer, theirs: Answer, exact: Answer, dtype: str) -> None:
+    """float32: equal up to rounding. bfloat16: no further from float32 than the official decoder in bfloat16."""
+    for what, mine, other, true, limit in zip(("logits", "scores"), ours, theirs, exact, (1e-3, 1e-4), strict=True):
+        error, official_error = (float((x.float() - true).square().mean().sqrt()) for x in (mine, other))
+        worst, official_worst = (float((x.float() - true).abs().max()) for x in (mine, other))
+        if dtype == "float32":
+            assert worst < limit, f"{what} differ by {worst}"
+        else:
+            assert error <= official_error, f"{what}: {error} from float32, official {official_error}"
+            assert worst <= official_worst, f"{what}: {worst} at worst, official {official_worst}"
+
+
+def full_size_decoder() -> Sam:
+    """SAM with random weights: prompt encoder and decoder as published, and an encoder that costs nothing."""
+    torch.manual_seed(0)
+    cells = SIDE // 16
+    sam = Sam(
+        ImageEncoderViT(img_size=SIDE, embed_dim=32, depth=1, num_heads=1, window_size=8),
+        PromptEncoder(256, (cells, cells), (SIDE, SIDE), 16),
+        MaskDecoder(transformer_dim=256, transformer=TwoWayTransformer(2, 256, 8, 2048)),
+    )
+    with torch.no_grad():
+        for weight in sam.mask_decoder.parameters():  # else attention is flat and logits are near 0
+            weight.mul_(1.6) if weight.dim() > 1 else weight.add_(torch.randn_like(weight) / 5)
+    return sam.eval()
+
+
+@torch.inference_mode()
+def official_answer(sam: Sam, features: Tensor, points: np.ndarray) -> Answer:
+    dtype = sam.mask_decoder.iou_token.weight.dtype
+    labels = torch.ones(len(points), 1)
+    sparse, dense = sam.prompt_encoder((torch.from_numpy(points)[:, None].float(), labels), None, None)
+    position = sam.prompt_encoder.get_dense_pe()
+    inputs = (each.to(dtype) for each in (features, position, sparse, dense))
+    answer: Answer = sam.mask_decoder(*inputs, multimask_output=True)
+    return answer
+
+
+def products(run: Callable[[np.ndarray], Answer], points: np.ndarray) -> Counter[torch.dtype]:
+    """Floating-point operations in matrix products a prompt, by dtype; counted on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with _Products() as mode:
+        run(points[:16])
+    torch.set_num_threads(threads)
+    return Counter({dtype: flops // 16 for dtype, flops in mode.flops.items()})
+
+
+class _Products(TorchDispatchMode):
+    """Counts what matrix products do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops: Counter[torch.dtype] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with self:  # in inference mode, operations arrive whole
+            parts = func.decompose(*args, **(kwargs or {}))
+        if parts is not NotImplemented:
+            return parts
+        result = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in ("mm", "bmm", "addmm", "baddbmm", "baddbmm_"):
+            first = args[0] if name in ("mm", "bmm") else args[1]
+            self.flops[first.dtype] += 2 * result.numel() * first.shape[-1]
+        elif name == "convolution" and args[6]:  # transposed, its kernel as large as its stride
+            self.flops[result.dtype] += 2 * result.numel() * args[1].shape[0]
+        return result
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """Floating-point operations a second in a large matrix product."""
+    a = torch.randn(2048, 2048).to(dtype)
+    seconds = []
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - start)
+    return float(2 * 2048**3 / min(seconds))
+
+
+def report_memory(sam: Sam, n: int) -> None:
+    """Print the peak of memory while n prompts become bits, above what the model and its embedding take."""
+    segmenter = SamSegmenter(sam)
+    embedding = segmenter.embed(np.zeros((SIDE, SIDE, 3), np.uint8))
+    points = np.random.default_rng(0).uniform(0, SIDE, (n, 2)).astype(np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    segmenter.masks(embedding, points)
+    seconds = time.perf_counter() - start
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    print(f"{n} prompts to bits: {seconds:.1f} s, {peak:.2f} GiB at the peak")
+    assert peak * 2**30 < 1.5e9
+
+
+if __name__ == "__main__":
+    main()

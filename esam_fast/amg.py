@@ -1,0 +1,253 @@
+"""The drop-in for segment_anything's SamAutomaticMaskGenerator, and its records in other libraries' clothes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check, export, rle, superpixels
+from esam_fast.config import EsamConfig
+from esam_fast.images import as_rgb
+from esam_fast.masks import EntityMap
+from esam_fast.ops import draw_labels, measure_labels
+from esam_fast.pipeline import Esam
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits
+from esam_fast.stages import draw, mmg
+
+if TYPE_CHECKING:
+    from esam_fast.segmenters.sam.official_amg import Decode
+
+Record = dict[str, Any]
+
+MODES = ("entities", "amg", "object")
+
+_DRAWN = 64  # object masks whose logits are held at a time
+
+
+class _Count(int):
+    """A default, told apart from the same number given by the caller."""
+
+
+class _Number(float):
+    """A default, told apart from the same number given by the caller."""
+
+
+class EsamMaskGenerator:
+    """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
+
+    Args:
+        model: a SAM model object, or anything with the `Segmenter` protocol.
+        points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
+        points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
+        pred_iou_thresh, stability_score_thresh: masks below are dropped. Left out, 0.88 and 0.95 in mode "amg",
+            otherwise those of `config`, or else the segmenter's own (SAM's are the same two).
+        stability_score_offset: of the logit, for the stability score; other than 1 in mode "amg" only.
+        box_nms_thresh, crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor: of mode "amg"; the
+            other modes have no crops, and NMS by masks (`config.mmg`).
+        crop_n_layers, point_grids: mode "amg" only.
+        min_mask_region_area: holes and islands under this many pixels are cleaned.
+        output_mode: "binary_mask", "uncompressed_rle" or "coco_rle".
+        mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself; needs SAM), or
+            "object" (E-SAM's object-level masks before refinement, which may overlap).
+        config: E-SAM's thresholds, over which arguments given here prevail.
+        device, dtype: for a SAM model object; None leaves it where and as it is.
+
+    Raises:
+        TypeError, ValueError: an argument that cannot be used, or not in this mode; the message names it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        points_per_side: int | None = _Count(32),  # noqa: B008
+        points_per_batch: int = 64,
+        pred_iou_thresh: float = _Number(0.88),  # noqa: B008
+        stability_score_thresh: float = _Number(0.95),  # noqa: B008
+        stability_score_offset: float = 1.0,
+        box_nms_thresh: float = 0.7,
+        crop_n_layers: int = 0,
+        crop_nms_thresh: float = 0.7,
+        crop_overlap_ratio: float = 512 / 1500,
+        crop_n_points_downscale_factor: int = 1,
+        point_grids: Sequence[NDArray[Any]] | None = None,
+        min_mask_region_area: int = _Count(0),  # noqa: B008
+        output_mode: str = "binary_mask",
+        *,
+        mode: str = "entities",
+        config: EsamConfig | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> None:
+        for name, value, allowed in (("mode", mode, MODES), ("output_mode", output_mode, export.OUTPUT_MODES)):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        if (points_per_side is None) == (point_grids is None):
+            raise ValueError("exactly one of points_per_side and point_grids must be given")
+        self.mode = mode
+        self.output_mode = output_mode
+        self.segmenter = _segmenter(model, device, dtype)
+        if mode == "amg":
+            if config is not None:
+                raise ValueError("config must be None in mode 'amg', which has no use for it")
+            if not hasattr(self.segmenter, "decode"):
+                raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
+            from esam_fast.segmenters.sam.official_amg import AmgSettings
+
+            layers = _check.integer("crop_n_layers", crop_n_layers, 0)
+            self._settings = AmgSettings(
+                point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
+                crop_n_layers=layers,
+                points_per_batch=_check.integer("points_per_batch", points_per_batch, 1),
+                pred_iou_thresh=_check.real("pred_iou_thresh", pred_iou_thresh),
+                stability_score_thresh=_check.real("stability_score_thresh", stability_score_thresh),
+                stability_score_offset=_check.real("stability_score_offset", stability_score_offset),
+                box_nms_thresh=_check.real("box_nms_thresh", box_nms_thresh),
+                crop_nms_thresh=_check.real("crop_nms_thresh", crop_nms_thresh),
+                crop_overlap_ratio=_check.real("crop_overlap_ratio", crop_overlap_ratio),
+                min_mask_region_area=_check.integer("min_mask_region_area", min_mask_region_area, 0),
+            )
+            return
+        if points_per_side is None:
+            raise ValueError(f"point_grids must be None in mode {mode!r}, whose points lie on a grid of its own")
+        if crop_n_layers:
+            raise ValueError(f"crop_n_layers must be 0 in mode {mode!r}: it works on the whole image (mode 'amg' crops)")
+        if stability_score_offset != 1.0:
+            raise ValueError(f"stability_score_offset must be 1.0 in mode {mode!r}, got {stability_score_offset!r}")
+        config = _with_arguments(
+            EsamConfig() if config is None else config,
+            _given(points_per_side), _given(pred_iou_thresh), _given(stability_score_thresh), _given(min_mask_region_area),
+        )  # fmt: skip
+        self._esam = Esam(self.segmenter, config)
+
+    def generate(self, image: NDArray[Any]) -> list[Record]:
+        """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
+
+        Args:
+            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` accepts. It is never changed.
+
+        Returns:
+            Records with segmentation (bool [H, W], or a run-length code), area (pixels), bbox (x y width height in
+            pixels; in mode "amg" the official generator's, one less each way), predicted_iou, point_coords [[x, y]],
+            stability_score, crop_box (x y width height).
+        """
+        rgb = as_rgb(image)
+        if self.mode == "amg":
+            return self._amg(rgb)
+        if self.mode == "object":
+            maps = _object_maps(self.segmenter, self._esam.config, rgb)
+            return [record for one in maps for record in export.amg_records(one, self.output_mode)]
+        return export.amg_records(self._esam.segment(rgb), self.output_mode)
+
+    def _amg(self, image: NDArray[np.uint8]) -> list[Record]:
+        from esam_fast.segmenters.sam import official_amg
+
+        segmenter: Any = self.segmenter
+
+        def embed(crop: NDArray[np.uint8]) -> Decode:
+            return partial(segmenter.decode, segmenter.embed(crop))
+
+        plane = official_amg.Plane(segmenter.side, segmenter.threshold)
+        records = official_amg.generate(image, embed, plane, self._settings)
+        codes = [record["segmentation"] for record in records]
+        segmentations: list[Any] = codes
+        if self.output_mode == "coco_rle":
+            segmentations = rle.compress(codes)
+        elif self.output_mode == "binary_mask":
+            segmentations = [rle.decode(code) for code in codes]
+        return [
+            {**record, "segmentation": segmentation}
+            for record, segmentation in zip(records, segmentations, strict=True)
+        ]
+
+
+def to_transformers(records: list[Record]) -> dict[str, Any]:
+    """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
+
+    Returns:
+        {"masks": bool [H, W] each, "scores": float32 tensor [N], the predicted IoU}. Needs torch.
+    """
+    import torch
+
+    return {
+        "masks": [record["segmentation"] for record in records],
+        "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
+    }
+
+
+def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
+    """MMG's object masks (Sec. 3.2, step 3), each as a map of its own, since they may overlap."""
+    embedding = segmenter.embed(image)
+    check_embedding(segmenter, embedding, image)
+    grid = embedding.grid
+    regions = superpixels.on_grid(superpixels.segment(image, config.superpixels), grid)
+    points = grid.point_grid(config.mmg.points_per_side)
+    score, stability = config.mmg.score_threshold, config.mmg.stability_threshold
+    score = segmenter.score_threshold if score is None else score
+    stability = segmenter.stability_threshold if stability is None else stability
+    answer = check_answer(segmenter, segmenter.masks(embedding, points, min_score=score), grid, len(points))
+    objects = mmg.generate(answer, points, regions, config.mmg, score, stability).objects
+    for first in range(0, len(objects), _DRAWN):
+        few = objects.take(np.arange(first, min(first + _DRAWN, len(objects))))
+        logits = check_logits(segmenter, segmenter.logits(embedding, few.points, few.channels), grid, len(few))
+        for i in range(len(few)):
+            labels = draw_labels(logits[i : i + 1], grid)
+            areas, boxes = measure_labels(labels, 1)
+            if config.min_region_area:
+                labels = draw.clean(labels, boxes, config.min_region_area)
+                areas, boxes = measure_labels(labels, 1)
+            if areas[0]:
+                one = few.take(np.array([i]))
+                yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, grid)
+
+
+def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
+    """The model itself, or SamSegmenter around a SAM model object."""
+    if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
+        from esam_fast.segmenters.sam import SamSegmenter
+
+        weight = next(model.parameters())
+        return SamSegmenter(model, device or str(weight.device), dtype or str(weight.dtype).removeprefix("torch."))
+    if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
+        raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
+    if device is not None or dtype is not None:
+        raise ValueError("device and dtype must be None for a segmenter, which has its own")
+    return model
+
+
+def _point_grids(
+    per_side: int | None, given: Sequence[NDArray[Any]] | None, layers: int, downscale: int
+) -> tuple[NDArray[np.float64], ...]:
+    """The points [N, 2], in 0..1, of the image and each layer of crops."""
+    from esam_fast.segmenters.sam.official_amg import point_grid
+
+    if per_side is not None:
+        per_side = _check.integer("points_per_side", per_side, 1)
+        counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
+        if counts[-1] == 0:
+            raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
+        return tuple(point_grid(n) for n in counts)
+    grids = tuple(np.asarray(grid, np.float64) for grid in given or ())
+    if len(grids) <= layers:
+        raise ValueError(f"point_grids must have {layers + 1} grids, one a crop layer, got {len(grids)}")
+    return grids
+
+
+def _given(value: Any) -> Any:
+    """An argument, or None where it was left out."""
+    return None if isinstance(value, (_Count, _Number)) else value
+
+
+def _with_arguments(
+    config: EsamConfig, points: int | None, score: float | None, stability: float | None, region_area: int | None
+) -> EsamConfig:
+    """The config with the generator's arguments laid over it."""
+    mmg_changes = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
+    config = replace(config, mmg=replace(config.mmg, **{k: v for k, v in mmg_changes.items() if v is not None}))
+    if points is not None:
+        config = replace(config, emr=replace(config.emr, points_per_side=2 * points))
+    return config if region_area is None else replace(config, min_region_area=region_area)

@@ -1,0 +1,171 @@
+"""The paper's ablations: Table 3 (modules), Table 4 (settings), and the superpixels of its supplement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from esam_fast.config import EsamConfig
+from esam_fast.evaluate import baselines, metric, published, session
+from esam_fast.evaluate.bootstrap import Matches, resample
+from esam_fast.evaluate.caching import CachingSegmenter
+from esam_fast.evaluate.datasets import Dataset, Truth
+from esam_fast.evaluate.journal import Journal
+from esam_fast.evaluate.results import Predictions
+from esam_fast.evaluate.table import markdown, number
+from esam_fast.pipeline import Esam
+from esam_fast.segmenters.protocol import Segmenter
+
+Changes = dict[str, dict[str, Any]]  # section of EsamConfig -> fields
+
+DRAWS = 1000  # of the bootstrap
+
+
+def _modules(on: str) -> Changes:
+    return {name: {"enabled": name[0].upper() in on} for name in ("mmg", "emr", "usr")}
+
+
+def _merged(*parts: Changes) -> Changes:
+    merged: Changes = {}
+    for part in parts:
+        for section, fields in part.items():
+            merged[section] = {**merged.get(section, {}), **fields}
+    return merged
+
+
+TABLE3: dict[str, Changes] = {row: _modules(row) for row in published.TABLE3}
+
+# theta_O and gamma_O on MMG alone, delta and tau on MMG and EMR, the rest on all three.
+TABLE4: dict[str, Changes] = {
+    **{f"theta_O={v}": _merged(_modules("M"), {"mmg": {"theta_o": v}}) for v in (0.7, 0.75, 0.8, 0.9)},
+    **{f"gamma_O={v}": _merged(_modules("M"), {"mmg": {"gamma_o": v}}) for v in (0.3, 0.6, 0.9, 1.0)},
+    **{f"delta={v}": _merged(_modules("ME"), {"emr": {"delta": v}}) for v in (0.01, 0.05, 0.1, 0.2)},
+    **{f"tau={v}": _merged(_modules("ME"), {"emr": {"tau": v}}) for v in (0.0, 0.05, 0.1, 0.2)},
+    **{f"rho={v}": {"usr": {"rho": v}} for v in (0.0, 0.1, 0.3, 0.5)},
+    **{
+        f"points={m}/{g}": {"mmg": {"points_per_side": m}, "emr": {"points_per_side": g}}
+        for m, g in ((16, 16), (16, 32), (16, 64), (32, 64))
+    },
+}
+
+SUPERPIXELS: dict[str, Changes] = {name: {"superpixels": {"method": name}} for name in ("felzenszwalb", "slic")}
+
+TABLES = {"3": TABLE3, "4": TABLE4, "superpixels": SUPERPIXELS}
+_PUBLISHED = {**published.TABLE3, **published.TABLE4}
+
+
+def with_changes(config: EsamConfig, changes: Changes) -> EsamConfig:
+    """The config with some fields of its sections replaced."""
+    return replace(config, **{name: replace(getattr(config, name), **fields) for name, fields in changes.items()})
+
+
+def predict(
+    dataset: Dataset,
+    images: Path,
+    rows: dict[str, Changes],
+    config: EsamConfig,
+    segmenter: Callable[[Truth, int], Segmenter],
+    journal: Path,
+    header: dict[str, Any],
+    *,
+    seeds: int = 1,
+    compare: Sequence[str] = (),
+    backend: str | None = None,
+) -> dict[str, list[Predictions]]:
+    """Predictions of every row, each image prompted once; written to the journal image by image.
+
+    Args:
+        dataset: what to predict. images: the folder of its images.
+        rows: what to change in `config` for each row.
+        segmenter: for an image and a seed.
+        journal: the file of predictions. header: what the run is.
+        seeds: of a simulated segmenter; the dataset is gone through once a seed.
+        compare: other methods (`baselines.METHODS`) that get rows of their own.
+        backend: of the operations.
+
+    Returns:
+        For each row the predictions of dataset x seeds, seed-major.
+
+    Raises:
+        See `session.predict`.
+    """
+    rounds = [(seed, truth) for seed in range(seeds) for truth in dataset]
+    book = Journal(journal, {**header, "rows": [*rows, *compare]})
+    try:
+        left = [(seed, truth) for seed, truth in rounds if f"{seed}/{truth.image_id}" not in book.done]
+        with tqdm(total=len(rounds), initial=len(rounds) - len(left), unit="image") as bar:
+            for seed, truth in left:
+                image = session.load_checked(images, truth)
+                answers = CachingSegmenter(segmenter(truth, seed))
+                found = {}
+                for row, changes in rows.items():
+                    esam = Esam(answers, with_changes(config, changes), backend)
+                    found[row] = session.to_json(baselines.method("esam", esam)(image))
+                for name in compare:
+                    found[name] = session.to_json(baselines.method(name, Esam(answers, config, backend))(image))
+                book.add(f"{seed}/{truth.image_id}", found)
+                bar.update()
+        return {
+            row: [session.from_json(book.done[f"{seed}/{truth.image_id}"][row], truth) for seed, truth in rounds]
+            for row in (*rows, *compare)
+        }
+    finally:
+        book.close()
+
+
+def measure(dataset: Dataset, found: dict[str, list[Predictions]], *, seeds: int = 1) -> dict[str, Any]:
+    """Every row's numbers, with 95 % intervals over images, and its distance to the last row of `found`'s own table.
+
+    Returns:
+        For each row what `metric.evaluate` gives, "interval" ([low, high] of AP, AP50, AP75; images are drawn with
+        replacement, all seeds of an image together), "behind" (by how much the best row's AP exceeds this one's,
+        with its interval, paired draws), and "published" (the paper's AP AP50 AP75, or null).
+    """
+    every = replace(dataset, images=dataset.images * seeds)
+    report: dict[str, Any] = {}
+    draws = {}
+    for row, predictions in found.items():
+        painted = [one.painted() for one in predictions]
+        report[row] = metric.evaluate(every, predictions)
+        draws[row] = resample(Matches.of(every, painted), DRAWS, seed=0, repeats=seeds)
+        report[row]["interval"] = _interval(draws[row])
+        report[row]["published"] = _PUBLISHED.get(row)
+    best = max(report, key=lambda row: report[row]["AP"])
+    for row in report:
+        gap = report[best]["AP"] - report[row]["AP"]
+        report[row]["behind"] = [gap, *_interval(draws[best] - draws[row])[0]]
+    return report
+
+
+def _interval(draws: Any) -> list[list[float]]:
+    return np.percentile(draws, [2.5, 97.5], axis=0).T.tolist()
+
+
+def table(report: dict[str, Any]) -> str:
+    """The rows for people, the paper's own numbers beside them."""
+    head = ["", "AP^e", "95 %", "AP50", "AP75", "behind the best", "PQ", "covering", "uncovered", "paper"]
+    rows = []
+    for row, found in report.items():
+        low, high = found["interval"][0]
+        gap, least, most = found["behind"]
+        paper = found["published"]
+        rows.append(
+            [
+                row,
+                number(found["AP"]),
+                f"{low:.1f}..{high:.1f}",
+                number(found["AP50"]),
+                number(found["AP75"]),
+                f"{gap:.1f} ({least:.1f}..{most:.1f})" if gap else "best",
+                number(found["PQ"]),
+                number(found["covering"]),
+                number(found["uncovered"]),
+                " / ".join(number(v) for v in paper if v is not None) if paper else "-",
+            ]
+        )
+    return markdown(head, rows)

@@ -1,0 +1,65 @@
+"""How well a partition covers another: covering, class-agnostic panoptic quality, pixels left uncovered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from esam_fast import rle
+from esam_fast.evaluate import codes
+from esam_fast.evaluate.datasets import Truth
+
+
+@dataclass
+class Coverage:
+    """Sums over images; `report` turns them into percent."""
+
+    covering: list[float] = field(default_factory=list)
+    uncovered: list[float] = field(default_factory=list)
+    hits: int = 0
+    misses: int = 0
+    false: int = 0
+    quality: float = 0.0
+
+    def add(self, truth: Truth, found: list[rle.Code]) -> None:
+        """Count one image. `found` holds disjoint masks, compressed, of the image's size.
+
+        Covering (Arbelaez et al. 2011): the mean over annotated pixels of the best IoU that their entity reaches.
+        Panoptic quality (Kirillov et al. 2019) of one class: a hit has IoU > 0.5, pixels of crowds and without
+        annotation leave the union, and a prediction that lies mostly there is no false one.
+        """
+        entities = [a.code for a in truth.annotations if not a.crowd]
+        sizes, own = codes.areas(entities), codes.areas(found)
+        shared = codes.common(found, entities)
+        union = own[:, None] + sizes[None] - shared
+        self.uncovered.append(1 - own.sum() / (truth.height * truth.width))
+        if entities:
+            best = (shared / np.maximum(union, 1)).max(axis=0, initial=0.0)
+            self.covering.append(float((best * sizes).sum() / sizes.sum()))
+
+        void = own - codes.common(found, codes.union(entities)).sum(axis=1)
+        iou = shared / np.maximum(union - void[:, None], 1)
+        of_entity = iou.argmax(axis=0) if found else np.zeros(0, np.int64)
+        matched: dict[int, float] = {}  # annotations may overlap: a prediction is the hit of one of them
+        for entity, prediction in enumerate(of_entity):
+            if iou[prediction, entity] > 0.5:
+                matched[int(prediction)] = max(matched.get(int(prediction), 0.0), float(iou[prediction, entity]))
+        self.hits += len(matched)
+        self.quality += sum(matched.values())
+        self.misses += len(entities) - len(matched)
+        ignored = void > 0.5 * own
+        self.false += sum(not ignored[i] and i not in matched for i in range(len(found)))
+
+    def report(self) -> dict[str, float]:
+        """PQ SQ RQ covering uncovered, in percent; covering and uncovered are means over images."""
+        sq = self.quality / self.hits if self.hits else 0.0
+        counted = self.hits + (self.misses + self.false) / 2
+        rq = self.hits / counted if counted else 0.0
+        return {
+            "PQ": 100 * sq * rq,
+            "SQ": 100 * sq,
+            "RQ": 100 * rq,
+            "covering": 100 * float(np.mean(self.covering)) if self.covering else 0.0,
+            "uncovered": 100 * float(np.mean(self.uncovered)) if self.uncovered else 0.0,
+        }

@@ -1,0 +1,8 @@
+"""SAM in torch. Importing this needs torch and segment_anything (the extra "sam")."""
+
+from __future__ import annotations
+
+from esam_fast.segmenters.sam.models import load_sam
+from esam_fast.segmenters.sam.segmenter import SamEmbedding, SamSegmenter
+
+__all__ = ["SamEmbedding", "SamSegmenter", "load_sam"]

@@ -1,0 +1,107 @@
+"""Prompts in chunks of one fixed shape: on a CPU a chunk a thread, and smaller ones when memory runs out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+
+from esam_fast.masks import Int
+
+Space = TypeVar("Space")
+Result = TypeVar("Result")
+
+_CPU_CHUNK = 16
+_GPU_CHUNK = 64
+_MOST_WORKERS = 8
+
+
+class Chunks(Generic[Space]):
+    """Maps a function over chunks of prompts.
+
+    Threads that share an operation wait for each other thousands of times a second; threads with a chunk each do not,
+    and each keeps its own chunk in its own cache.
+
+    Args:
+        device: where the work is done.
+        space: makes the buffers for chunks of a size.
+        prompt_bytes: memory that a prompt takes, about; the chunk's size follows from the free memory of a GPU.
+        threads: whether `work` may run on several threads of a CPU at a time.
+    """
+
+    def __init__(
+        self, device: torch.device, space: Callable[[int], Space], prompt_bytes: int, *, threads: bool = True
+    ) -> None:
+        self._space = space
+        self._in_threads = threads and device.type == "cpu"
+        self.size = _CPU_CHUNK
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            self.size = _GPU_CHUNK
+            while self.size > 1 and self.size * prompt_bytes > free // 4:
+                self.size //= 2
+
+    def map(self, work: Callable[[Int, int, Space], Result], n: int) -> list[Result]:
+        """The results of `work` for n prompts, in order.
+
+        Args:
+            work: takes the indices of a chunk's prompts, int64 [size]; how many of them count, the others filling it
+                up, so that shapes, and with them rounding, are always the same; and the buffers.
+            n: how many prompts.
+        """
+        results: list[Result] = []
+        done = 0
+        while done < n:
+            size = self.size
+            workers = min(torch.get_num_threads(), _MOST_WORKERS) if self._in_threads else 1
+            share = min(size, -(-(n - done) // workers))
+            try:
+                with _threads(workers) as each:
+                    result: Result
+                    for result in each(self._in_space(work, size, share, n), range(done, n, share)):
+                        results.append(result)
+                        done += share
+            except torch.cuda.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self.size = size // 2
+        return results
+
+    def _in_space(
+        self, work: Callable[[Int, int, Space], Result], size: int, share: int, n: int
+    ) -> Callable[[int], Result]:
+        """`work` on the chunk that starts at a prompt, in buffers of this thread's own."""
+        own = threading.local()
+
+        def run(start: int) -> Result:
+            with torch.inference_mode():
+                if not hasattr(own, "space"):
+                    own.space = self._space(size)
+                indices = np.minimum(np.arange(start, start + size), n - 1)
+                return work(indices, min(share, n - start), own.space)
+
+        return run
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[Callable[..., Iterator[Result]]]:
+    """An ordered map on so many threads, which divide torch's threads among them."""
+    if workers == 1:
+        yield map
+        return
+    threads = torch.get_num_threads()
+
+    def divide() -> None:
+        torch.get_num_threads()  # a thread's first question sets it up; only then does its own number last
+        torch.set_num_threads(threads // workers)
+
+    try:
+        with ThreadPoolExecutor(workers, initializer=divide) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)

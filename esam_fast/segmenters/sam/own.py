@@ -1,0 +1,87 @@
+"""A mask decoder that is not the official one, run by its own forward: slower, but right."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from esam_fast.masks import Float, Int
+from esam_fast.segmenters.sam.chunks import Chunks
+from esam_fast.segmenters.sam.decoder import Read, passing
+from esam_fast.segmenters.sam.prompts import PromptEncoder
+
+_OFFICIAL = {
+    "image_embeddings", "image_pe", "sparse_prompt_embeddings", "dense_prompt_embeddings", "multimask_output"
+}  # fmt: skip
+_EXTRAS = "interm_embeddings"  # HQ-SAM: the second thing that its encoder returns
+_SWITCHES = {"hq_token_only": False}
+_PROMPT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class OwnImage:
+    """One image's part in the arguments of the decoder."""
+
+    arguments: dict[str, Any]
+    dense: Tensor  # [1, C, h, w]
+
+
+class OwnDecoder:
+    """Decodes point prompts by a decoder's own forward, in float32.
+
+    Args:
+        prompts: the prompt encoder.
+        module: the decoder, float32. Its forward takes the official arguments, and HQ-SAM's.
+        device: where both are.
+
+    Raises:
+        TypeError: the decoder's forward needs other arguments.
+    """
+
+    def __init__(self, prompts: PromptEncoder, module: nn.Module, device: torch.device) -> None:
+        self._prompts, self._module = prompts, module
+        self._wanted = inspect.signature(module.forward).parameters
+        known = _OFFICIAL | {_EXTRAS} | _SWITCHES.keys()
+        unknown = [n for n, p in self._wanted.items() if p.default is p.empty and n not in known]
+        if unknown:
+            raise TypeError(f"sam.mask_decoder needs arguments that are not known here: {', '.join(unknown)}")
+        self._chunks = Chunks(device, lambda size: None, _PROMPT_BYTES, threads=False)
+
+    def prepare(self, embedding: Tensor, extras: object = None) -> OwnImage:
+        """This decoder's part of an image embedding float32 [1, C, h, w], and of what else the encoder returned."""
+        arguments = {"image_embeddings": embedding, "image_pe": self._prompts.position(), "multimask_output": True}
+        offered = {_EXTRAS: extras, **_SWITCHES}
+        arguments |= {name: value for name, value in offered.items() if name in self._wanted}
+        return OwnImage(arguments, self._prompts.dense())
+
+    def run(
+        self,
+        image: OwnImage,
+        points: NDArray[np.float64],
+        read: Read,
+        *,
+        min_score: float | None = None,
+        rows: int | None = None,
+    ) -> Float:
+        """Decode one prompt a point, as `FoldedDecoder.run` does; `rows` makes no difference."""
+
+        def work(indices: Int, count: int, _: None) -> Float:
+            sparse = self._prompts.points(points[indices])
+            dense = image.dense.expand(len(indices), -1, -1, -1)
+            logits, scores = self._module(
+                **image.arguments, sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense
+            )
+            scores = scores[:count].float().cpu().numpy()
+            chosen = np.arange(count) if min_score is None else passing(scores, min_score)
+            if len(chosen):
+                read(logits[torch.from_numpy(chosen).to(logits.device)].float(), indices[chosen])
+            return scores
+
+        parts = self._chunks.map(work, len(points))
+        return np.concatenate(parts) if parts else np.empty((0, 3), np.float32)

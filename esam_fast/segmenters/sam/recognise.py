@@ -1,0 +1,81 @@
+"""Is a module the official one? Its classes may come from a copy of the package, but must compile to the same code."""
+
+from __future__ import annotations
+
+from types import CodeType, FunctionType
+from typing import Any
+
+from segment_anything.modeling import common, image_encoder, mask_decoder, transformer
+from torch import nn
+
+# Parts that hold no decisions of their own: exactly these classes, no subclasses.
+_PLAIN = (
+    nn.Conv2d, nn.ConvTranspose2d, nn.Embedding, nn.GELU, nn.LayerNorm, nn.Linear, nn.ModuleList, nn.ReLU, nn.Sequential
+)  # fmt: skip
+_ENCODER = {
+    "": image_encoder.ImageEncoderViT,
+    "blocks.0": image_encoder.Block,
+    "blocks.0.attn": image_encoder.Attention,
+    "patch_embed": image_encoder.PatchEmbed,
+}
+_DECODER = {
+    "": mask_decoder.MaskDecoder,
+    "transformer": transformer.TwoWayTransformer,
+    "transformer.layers.0": transformer.TwoWayAttentionBlock,
+    "transformer.layers.0.self_attn": transformer.Attention,
+    "iou_prediction_head": mask_decoder.MLP,
+}
+
+
+def is_official_encoder(module: nn.Module) -> bool:
+    """Whether `module` computes what segment_anything's ImageEncoderViT computes."""
+    return _follows(module, _ENCODER)
+
+
+def is_official_decoder(module: nn.Module) -> bool:
+    """Whether `module` computes what segment_anything's MaskDecoder computes, with GELU in its upscaling."""
+    return _follows(module, _DECODER) and all(
+        type(part) is not nn.ReLU and getattr(part, "approximate", "none") == "none" for part in module.output_upscaling
+    )
+
+
+def _follows(module: nn.Module, expected: dict[str, type]) -> bool:
+    """Whether every part is plain or has the code of an official class, and the named ones of the class named."""
+    parts = dict(module.named_modules())
+    official = {kind.__name__: kind for kind in (*expected.values(), common.MLPBlock, common.LayerNorm2d)}
+    return all(
+        name in parts and type(parts[name]).__name__ == kind.__name__ for name, kind in expected.items()
+    ) and all(
+        _untouched(part) and (type(part) in _PLAIN or _same_code(type(part), official.get(type(part).__name__)))
+        for part in parts.values()
+    )
+
+
+def _untouched(part: nn.Module) -> bool:
+    """No hooks, and no method replaced on the instance."""
+    return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & vars(type(part)).keys())
+
+
+def _same_code(kind: type, official: type | None) -> bool:
+    """Whether a class derives from nn.Module alone and its methods do what those of `official` do."""
+    return official is not None and (
+        kind is official or (kind.__bases__ == (nn.Module,) and _methods(kind) == _methods(official))
+    )
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    return {
+        name: _essence(value.__code__, value.__doc__)
+        for name, value in vars(kind).items()
+        if isinstance(value, FunctionType) and name != "__init__"
+    }
+
+
+def _essence(code: CodeType, doc: str | None = None) -> tuple[Any, ...]:
+    """What a function does: its instructions, names and constants, less its docstring and line numbers."""
+    constants = tuple(
+        _essence(value) if isinstance(value, CodeType) else value
+        for value in code.co_consts
+        if value != doc or doc is None
+    )
+    return code.co_code, code.co_names, code.co_varnames, constants

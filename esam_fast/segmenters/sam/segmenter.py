@@ -1,0 +1,247 @@
+"""SAM as a segmenter: one image embedded, thousands of points decoded to bits."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from esam_fast import _check
+from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
+from esam_fast.segmenters.sam import bits
+from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
+from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
+from esam_fast.segmenters.sam.frame import Frame
+from esam_fast.segmenters.sam.own import OwnDecoder, OwnImage
+from esam_fast.segmenters.sam.prompts import PromptEncoder
+from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LEVELS = 3
+
+
+@dataclass(frozen=True)
+class SamEmbedding:
+    """One image, ready to be prompted.
+
+    Attributes:
+        grid: the mask grid, a quarter of the model's square (256 x 256 for SAM).
+        features: float32 [C, fh, fw], the embedding's cells that show image: its size on the embedding, rounded.
+        frame: how the image lies in the model's square.
+        decoder: the decoder's part.
+    """
+
+    grid: MaskGrid
+    features: Float
+    frame: Frame
+    decoder: DecoderImage | OwnImage
+
+
+class SamSegmenter:
+    """Answers point prompts with SAM.
+
+    Official image encoders and mask decoders (copies of their classes included, such as MobileSAM's decoder) run
+    through faster code with the same result; others through their own forward, in float32 where that is a decoder.
+
+    Args:
+        sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std. It is
+            not changed; parts that are not on the device in the right dtype are copied.
+        device: "cpu", "cuda" (or another name that torch knows), or "auto": a GPU if there is one.
+        dtype: "float32", "bfloat16", "float16" (a GPU only; large models overflow in it, which is an error and not a
+            bad mask), or "auto": bfloat16 where the hardware multiplies in it, else float32.
+        name: for people.
+        compiled: whether torch.compile is to fuse the image encoder.
+
+    Raises:
+        TypeError: sam lacks a part. ValueError: unknown device or dtype.
+    """
+
+    score_threshold = 0.88
+    stability_threshold = 0.95
+
+    def __init__(
+        self, sam: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam", compiled: bool = False
+    ) -> None:
+        parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
+        missing = [part for part in parts if not hasattr(sam, part)]
+        if missing:
+            raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
+        self.name = name
+        self.device = _device(device)
+        self.dtype = _dtype(dtype, self.device)
+        self.side: int = sam.image_encoder.img_size
+        self.threshold = float(getattr(sam, "mask_threshold", 0.0))
+        self._mean, self._std = (value.detach().float().to(self.device) for value in (sam.pixel_mean, sam.pixel_std))
+        self._encoder: VitEncoder | ForeignEncoder
+        if is_official_encoder(sam.image_encoder):
+            self._encoder = VitEncoder(sam.image_encoder, self.device, self.dtype, compiled=compiled)
+        else:
+            self._encoder = ForeignEncoder(_here(sam.image_encoder, self.device), self.device, self.dtype)
+        prompts = PromptEncoder(_here(sam.prompt_encoder, self.device), self.device)
+        decoder = _here(sam.mask_decoder, self.device)
+        self._decoder: Any
+        if is_official_decoder(sam.mask_decoder) and sam.mask_decoder.num_multimask_outputs == _LEVELS:
+            self._decoder = FoldedDecoder(prompts, decoder, self.device, self.dtype)
+        else:
+            self._decoder = OwnDecoder(prompts, decoder, self.device)
+
+    def embed(self, image: NDArray[np.uint8]) -> SamEmbedding:
+        """Prepare an image uint8 [H, W, 3] RGB.
+
+        Raises:
+            TypeError, ValueError: not such an image. FloatingPointError: the encoder overflows in this dtype.
+        """
+        image = _check.array("image", image, np.uint8, ("H", "W", 3))
+        frame = Frame.of(image, self.side)
+        with torch.inference_mode():
+            features, extras = self._encoder(self._square(frame.resize(image)))  # [1, C, h, w]
+            self._check_finite("image embedding", features)
+            decoder = self._decoder.prepare(features, extras)
+        h, w = features.shape[2:]
+        fh, fw = (max(1, round(side)) for side in frame.content((h, w)))
+        return SamEmbedding(frame.grid((4 * h, 4 * w)), features[0, :, :fh, :fw].cpu().numpy().copy(), frame, decoder)
+
+    def masks(self, embedding: SamEmbedding, points: Float, *, min_score: float | None = None) -> PointMasks:
+        """Three masks, by area ascending, for each point float32 [N, 2] (x y in image pixels).
+
+        Args:
+            embedding: from `embed`.
+            points: the prompts.
+            min_score: a point none of whose scores reaches it is not decoded to the end: its masks come back empty,
+                with their scores. No other point is changed by that.
+
+        Returns:
+            PointMasks. Of a decoder that answers with one mask only, all three levels are that mask.
+        """
+        points = _check.finite("points", points, ("N", 2))
+        grid, n = embedding.grid, len(points)
+        words = np.zeros((n, _LEVELS, words_per_mask(grid.shape)), np.uint64)
+        area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
+        stability = np.zeros((n, _LEVELS), np.float32)
+        order = np.tile(np.arange(_LEVELS), (n, 1))  # the model's output of each level
+
+        def read(logits: Tensor, indices: Int) -> None:
+            logits = _three(logits)
+            packed, stable = bits.pack(logits.flatten(0, 1), grid.rows, grid.cols)
+            by_area = np.argsort(packed.area.reshape(-1, _LEVELS), axis=1, kind="stable")
+            flat = by_area + np.arange(0, len(packed), _LEVELS)[:, None]  # [k, 3]
+            words[indices], area[indices], box[indices] = packed.words[flat], packed.area[flat], packed.box[flat]
+            stability[indices], order[indices] = stable[flat], by_area
+
+        rows = -(-grid.rows // 4)
+        scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
+        order %= scores.shape[1]
+        masks = PackedMasks(words.reshape(n * _LEVELS, -1), area.ravel(), box.reshape(-1, 4), grid.shape)
+        return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
+
+    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Float:
+        """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point."""
+        points = _check.finite("points", points, ("N", 2))
+        channels = _check.array("channels", channels, np.int8, (len(points),))
+        planes = np.empty((len(points), *embedding.grid.shape), np.float32)
+
+        def read(logits: Tensor, indices: Int) -> None:
+            wanted = torch.from_numpy(channels[indices].astype(np.int64)).to(logits.device)
+            planes[indices] = logits[torch.arange(len(logits), device=logits.device), wanted].cpu().numpy()
+
+        self._run(embedding, points, read)
+        return planes
+
+    def decode(self, embedding: SamEmbedding, points: NDArray[Any]) -> tuple[Tensor, Tensor]:
+        """All of the model's answers to a few points [N, 2] (x y in image pixels).
+
+        Returns:
+            Logits float32 [N, K, grid.height, grid.width] and scores float32 [N, K], in the model's own order, on
+            the segmenter's device.
+        """
+        outputs = []
+
+        def read(logits: Tensor, indices: Int) -> None:
+            outputs.append((int(indices[0]), logits.clone()))
+
+        scores = self._run(embedding, points, read)
+        outputs.sort(key=lambda output: output[0])
+        logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
+        return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
+
+    def _square(self, resized: NDArray[np.uint8]) -> Tensor:
+        """An image normalised, and filled up with zeros to the model's square: float32 [1, 3, side, side]."""
+        h, w, _ = resized.shape
+        square = torch.zeros(1, 3, self.side, self.side, device=self.device)
+        pixels = torch.tensor(resized, device=self.device).permute(2, 0, 1)  # [3, h, w]
+        square[0, :, :h, :w] = (pixels - self._mean) / self._std
+        return square
+
+    def _run(self, embedding: SamEmbedding, points: NDArray[Any], read: Read, **options: Any) -> Float:
+        def read_checked(logits: Tensor, indices: Int) -> None:
+            self._check_finite("mask logits", logits[:, :, : embedding.grid.rows])
+            read(logits, indices)
+
+        reader = read_checked if self.dtype == torch.float16 else read
+        with torch.inference_mode():
+            scores: Float = self._decoder.run(embedding.decoder, embedding.frame.points(points), reader, **options)
+        if not np.isfinite(scores).all():
+            raise self._overflow("predicted IoU")
+        return scores
+
+    def _check_finite(self, what: str, tensor: Tensor) -> None:
+        if not torch.isfinite(tensor).all():
+            raise self._overflow(what)
+
+    def _overflow(self, what: str) -> FloatingPointError:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return FloatingPointError(f"segmenter {self.name!r}: the {what} is not finite in {dtype}; try another dtype")
+
+
+def _three(logits: Tensor) -> Tensor:
+    """Logits [k, K, h, w] as three masks a prompt."""
+    k = logits.shape[1]
+    if k not in (1, _LEVELS):
+        raise ValueError(f"sam.mask_decoder must answer with {_LEVELS} masks, or with 1, got {k}")
+    return logits.expand(-1, _LEVELS, -1, -1)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto' or a device of torch, got {name!r}") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device {name!r} is not available: torch finds no GPU")
+        if device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        name = "bfloat16" if _multiplies_bfloat16(device) else "float32"
+    if name not in _DTYPES:
+        raise ValueError(f"dtype must be 'auto' or one of {', '.join(_DTYPES)}, got {name!r}")
+    if name == "float16" and device.type == "cpu":
+        raise ValueError("dtype 'float16' needs a GPU; on a CPU, 'bfloat16' and 'float32' serve")
+    return _DTYPES[name]
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the hardware does, rather than torch on its behalf."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and supported is not None and bool(supported())
+
+
+def _here(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module in float32 on a device, ready to answer: itself if it is, else a copy."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if not module.training and all(t.device == device and t.dtype in (torch.float32, torch.int64) for t in tensors):
+        return module
+    return copy.deepcopy(module).to(device, torch.float32).eval()
