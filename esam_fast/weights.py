@@ -148,6 +148,18 @@ def check_file(path: str | os.PathLike[str]) -> None:
         raise WeightsError(f"cannot read {path}: {error.strerror}") from error
 
 
+def model_of_width(path: str | os.PathLike[str], width: int) -> str:
+    """The official model whose image encoder has this many channels.
+
+    Raises:
+        WeightsError: there is none; names the checkpoint.
+    """
+    for model in MODELS.values():
+        if model.width == width:
+            return model.name
+    raise WeightsError(f"{path} is not a checkpoint of {', '.join(MODELS)}")
+
+
 def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:
     """Refuse the checkpoint of one official model where another was asked for.
 

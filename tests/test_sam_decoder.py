@@ -28,7 +28,7 @@ def asked() -> tuple[Any, Any, np.ndarray]:
     return segmenter, segmenter.embed(image), random_points(45, image)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_logits_and_scores_are_the_official_ones(seed: int) -> None:
     sam, image = small_sam(seed), photo(150 + 40 * seed, 220, seed)
     points = random_points(21, image, seed)
@@ -67,7 +67,7 @@ def rms(x: Any) -> float:
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["as on a CPU", "as on a GPU"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_bfloat16_is_no_further_from_float32_than_the_official_bfloat16(seed: int, at_once: bool) -> None:
     sam, image = small_sam(seed), photo(256, 256, seed)
     points = random_points(24, image, seed)

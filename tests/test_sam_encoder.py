@@ -32,7 +32,7 @@ def test_a_line_of_pixels_has_a_frame() -> None:
     assert frame.grid((256, 256)).rows == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("shape", SHAPES)
 def test_embeddings_are_the_official_ones(seed: int, shape: tuple[int, int]) -> None:
     sam, image = small_sam(seed), photo(*shape, seed)
@@ -43,7 +43,7 @@ def test_embeddings_are_the_official_ones(seed: int, shape: tuple[int, int]) -> 
     assert np.abs(embedding.features - exact[:, :fh, :fw].numpy()).max() < 1e-4
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_bfloat16_is_no_further_from_float32_than_the_official_bfloat16(seed: int) -> None:
     sam, image = small_sam(seed), photo(256, 256, seed)
     ours = SamSegmenter(sam, dtype="bfloat16").embed(image).features

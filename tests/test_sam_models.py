@@ -37,7 +37,9 @@ class OneMask(MaskDecoder):  # type: ignore[misc]
     """With HQ-SAM's arguments, and one mask a prompt."""
 
     def forward(self, *, multimask_output: bool, hq_token_only: bool, interm_embeddings: Any, **inputs: Any) -> Any:
-        assert multimask_output and not hq_token_only and interm_embeddings == ["extra"]
+        assert multimask_output
+        assert not hq_token_only
+        assert interm_embeddings == ["extra"]
         masks, scores = super().forward(**inputs, multimask_output=False)
         return masks + 0.25, scores
 

@@ -48,6 +48,6 @@ def load_segmenter(
     if name != "auto":
         return sam.load_sam(name, weights.path(name) if checkpoint is None else checkpoint, device, dtype)
     if checkpoint is not None:
-        return sam.load_sam(sam.model_of(checkpoint), checkpoint, device, dtype)
+        return sam.load_sam(None, checkpoint, device, dtype)
     fitting = sam.largest_fitting(weights.available(), device)
-    return load_segmenter("regions") if fitting is None else sam.load_sam(*fitting, device, dtype)
+    return load_segmenter(fitting or "regions", None, device, dtype)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +13,53 @@ import torch
 from torch import Tensor, nn
 
 from esam_fast import weights
-from esam_fast.segmenters.sam.segmenter import SamSegmenter
+from esam_fast.segmenters.sam.segmenter import SamSegmenter, resolve_device
 
+_WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 _WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 
 
 def load_sam(
-    model: str, checkpoint: str | Path, device: str = "auto", dtype: str = "auto", *, compiled: bool = False
+    model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto", *, compiled: bool = False
 ) -> SamSegmenter:
     """The segmenter for an official model.
 
     Args:
-        model: "vit_b", "vit_l" or "vit_h".
+        model: "vit_b", "vit_l" or "vit_h"; None: the checkpoint's own, told by the width of its encoder.
         checkpoint: its file, .pth or .safetensors. A .pth is read without running anything that it may hold.
         device, dtype, compiled: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
     """
+    if model is not None and model not in weights.MODELS:
+        raise ValueError(f"model must be one of {', '.join(weights.MODELS)}, got {model!r}")
+    state = read_checkpoint(checkpoint)
+    if model is None:
+        model = weights.model_of_width(checkpoint, len(state[_WIDTH]) if _WIDTH in state else 0)
     sam = build(model)
-    load_weights(sam, read_checkpoint(checkpoint), model, checkpoint)
+    load_weights(sam, state, model, checkpoint)
     return SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled)
+
+
+def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:
+    """The largest of the models whose weights are here that the device has memory for; None: none of them.
+
+    Args:
+        found: see `weights.available`: largest first.
+        device: see `SamSegmenter`.
+    """
+    memory = free_memory(resolve_device(device))
+    return next((model for model, path in found.items() if 2 * path.stat().st_size + _WORK <= memory), None)
+
+
+def free_memory(device: torch.device) -> int:
+    """Free bytes on a device; on the host, of physical memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def build(model: str) -> nn.Module:

@@ -72,7 +72,7 @@ class SamSegmenter:
         if missing:
             raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
         self.name = name
-        self.device = _device(device)
+        self.device = resolve_device(device)
         self.dtype = _dtype(dtype, self.device)
         self.side: int = sam.image_encoder.img_size
         self.threshold = float(getattr(sam, "mask_threshold", 0.0))
@@ -136,7 +136,7 @@ class SamSegmenter:
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        masks = PackedMasks(words.reshape(n * _LEVELS, -1), area.ravel(), box.reshape(-1, 4), grid.shape)
+        masks = PackedMasks(words.reshape(n * _LEVELS, words.shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
     def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Float:
@@ -206,7 +206,12 @@ def _three(logits: Tensor) -> Tensor:
     return logits.expand(-1, _LEVELS, -1, -1)
 
 
-def _device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
+    """The device of this name; "auto": a GPU if there is one.
+
+    Raises:
+        ValueError: torch knows no such device, or it is not here.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
