@@ -27,6 +27,7 @@ _HOMES = {
     "Segmenter": "segmenters",
     "load_segmenter": "segmenters",
     "Esam": "pipeline",
+    "EsamMaskGenerator": "amg",
     "load_image": "images",
 }
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from esam_fast._backend import build_info as build_info
     from esam_fast._backend import get_num_threads as get_num_threads
     from esam_fast._backend import set_num_threads as set_num_threads
+    from esam_fast.amg import EsamMaskGenerator as EsamMaskGenerator
     from esam_fast.config import EmrConfig as EmrConfig
     from esam_fast.config import EsamConfig as EsamConfig
     from esam_fast.config import MmgConfig as MmgConfig

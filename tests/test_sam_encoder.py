@@ -17,8 +17,6 @@ def test_the_resize_gives_the_official_bytes(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     transform = segment_anything.utils.transforms.ResizeLongestSide(1024)
     frame = Frame.of(image, 1024)
-    if min(frame.height, frame.width) == 1 and max(shape) == 700:
-        return  # the official code asks for a side of zero pixels or one; ours takes one
     expected = transform.apply_image(image)
     assert np.array_equal(frame.resize(image), expected)
     assert (frame.height, frame.width) == expected.shape[:2]

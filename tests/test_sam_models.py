@@ -155,7 +155,9 @@ def test_checkpoints(tmp_path: Path, short_vit_b: Any, suffix: str) -> None:
     if suffix == ".pth":
         torch.save(short_vit_b.state_dict(), path)
     else:
-        pytest.importorskip("safetensors").torch.save_file(short_vit_b.state_dict(), path)
+        from safetensors.torch import save_file
+
+        save_file(short_vit_b.state_dict(), path)
     image = photo(60, 90)
     segmenter = load_sam("vit_b", path, "cpu", "float32")
     assert segmenter.name == "sam:vit_b"

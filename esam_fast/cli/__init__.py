@@ -10,6 +10,7 @@ from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
 from esam_fast.cli.segment import segment
+from esam_fast.cli.weights import weights
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,3 +28,4 @@ main.add_command(info)
 main.add_command(evaluate)
 main.add_command(ablate)
 main.add_command(resize_lr)
+main.add_command(weights)

@@ -35,7 +35,7 @@ def pack_with_torch(logits: Tensor, rows: int, cols: int) -> tuple[PackedMasks, 
     box *= bits.any(2).any(1)[:, None]
     whole = F.pad(bits, (0, w - cols, 0, h - rows)).flatten(1)
     octets = F.pad(whole, (0, -(h * w) % 64)).unflatten(1, (-1, 8)).to(torch.uint8)
-    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=logits.device)
+    weights = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=logits.device)
     words = (octets * weights).sum(-1, dtype=torch.uint8)  # little-endian bytes of the words
     return PackedMasks(
         words.cpu().numpy().view("<u8").astype(np.uint64, copy=False),

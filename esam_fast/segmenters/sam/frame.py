@@ -29,10 +29,13 @@ class Frame:
 
     @classmethod
     def of(cls, image: NDArray[np.uint8], side: int) -> Frame:
-        """The frame of an image [H, W, 3] in a square of `side` pixels, rounded as the official code rounds."""
+        """The frame of an image [H, W, 3] in a square of `side` pixels, rounded as the official code rounds.
+
+        Where that leaves no pixel (and the official code fails), one is kept.
+        """
         h, w = image.shape[:2]
         scale = side * 1.0 / max(h, w)
-        return cls(h, w, int(h * scale + 0.5), int(w * scale + 0.5), side)
+        return cls(h, w, max(1, int(h * scale + 0.5)), max(1, int(w * scale + 0.5)), side)
 
     def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The image at this frame's size: Pillow's antialiased bilinear, the official bytes."""

@@ -48,7 +48,9 @@ class OwnDecoder:
         self._prompts, self._module = prompts, module
         self._wanted = inspect.signature(module.forward).parameters
         known = _OFFICIAL | {_EXTRAS} | _SWITCHES.keys()
-        unknown = [n for n, p in self._wanted.items() if p.default is p.empty and n not in known]
+        optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = [n for n, p in self._wanted.items() if p.default is p.empty and p.kind not in optional]
+        unknown = [name for name in needed if name not in known]
         if unknown:
             raise TypeError(f"sam.mask_decoder needs arguments that are not known here: {', '.join(unknown)}")
         self._chunks = Chunks(device, lambda size: None, _PROMPT_BYTES, threads=False)
