@@ -64,10 +64,10 @@ class EsamMaskGenerator:
     def __init__(
         self,
         model: Any,
-        points_per_side: int | None = _Count(32),  # noqa: B008
+        points_per_side: int | None = _Count(32),
         points_per_batch: int = 64,
-        pred_iou_thresh: float = _Number(0.88),  # noqa: B008
-        stability_score_thresh: float = _Number(0.95),  # noqa: B008
+        pred_iou_thresh: float = _Number(0.88),
+        stability_score_thresh: float = _Number(0.95),
         stability_score_offset: float = 1.0,
         box_nms_thresh: float = 0.7,
         crop_n_layers: int = 0,
@@ -75,7 +75,7 @@ class EsamMaskGenerator:
         crop_overlap_ratio: float = 512 / 1500,
         crop_n_points_downscale_factor: int = 1,
         point_grids: Sequence[NDArray[Any]] | None = None,
-        min_mask_region_area: int = _Count(0),  # noqa: B008
+        min_mask_region_area: int = _Count(0),
         output_mode: str = "binary_mask",
         *,
         mode: str = "entities",
@@ -115,13 +115,18 @@ class EsamMaskGenerator:
         if points_per_side is None:
             raise ValueError(f"point_grids must be None in mode {mode!r}, whose points lie on a grid of its own")
         if crop_n_layers:
-            raise ValueError(f"crop_n_layers must be 0 in mode {mode!r}: it works on the whole image (mode 'amg' crops)")
+            raise ValueError(
+                f"crop_n_layers must be 0 in mode {mode!r}: it works on the whole image (mode 'amg' crops)"
+            )
         if stability_score_offset != 1.0:
             raise ValueError(f"stability_score_offset must be 1.0 in mode {mode!r}, got {stability_score_offset!r}")
         config = _with_arguments(
             EsamConfig() if config is None else config,
-            _given(points_per_side), _given(pred_iou_thresh), _given(stability_score_thresh), _given(min_mask_region_area),
-        )  # fmt: skip
+            _given(points_per_side),
+            _given(pred_iou_thresh),
+            _given(stability_score_thresh),
+            _given(min_mask_region_area),
+        )
         self._esam = Esam(self.segmenter, config)
 
     def generate(self, image: NDArray[Any]) -> list[Record]:
@@ -246,7 +251,7 @@ def _with_arguments(
     config: EsamConfig, points: int | None, score: float | None, stability: float | None, region_area: int | None
 ) -> EsamConfig:
     """The config with the generator's arguments laid over it."""
-    mmg_changes = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
+    mmg_changes: dict[str, Any] = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
     config = replace(config, mmg=replace(config.mmg, **{k: v for k, v in mmg_changes.items() if v is not None}))
     if points is not None:
         config = replace(config, emr=replace(config.emr, points_per_side=2 * points))

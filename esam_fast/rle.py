@@ -38,7 +38,9 @@ def of_labels(labels: NDArray[np.int32], count: int) -> list[Code]:
     owner = flat[runs[:, 0]]
     order = np.argsort(owner, kind="stable")
     splits = np.searchsorted(owner[order], np.arange(1, count + 2))
-    return [from_changes(runs[order[first:last]].reshape(-1), labels.shape) for first, last in pairwise(splits.tolist())]
+    return [
+        from_changes(runs[order[first:last]].reshape(-1), labels.shape) for first, last in pairwise(splits.tolist())
+    ]
 
 
 def decode(code: Code) -> NDArray[np.bool_]:
