@@ -251,8 +251,8 @@ def _with_arguments(
     config: EsamConfig, points: int | None, score: float | None, stability: float | None, region_area: int | None
 ) -> EsamConfig:
     """The config with the generator's arguments laid over it."""
-    mmg_changes: dict[str, Any] = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
-    config = replace(config, mmg=replace(config.mmg, **{k: v for k, v in mmg_changes.items() if v is not None}))
+    changes: dict[str, Any] = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
+    config = replace(config, mmg=replace(config.mmg, **{k: v for k, v in changes.items() if v is not None}))
     if points is not None:
         config = replace(config, emr=replace(config.emr, points_per_side=2 * points))
     return config if region_area is None else replace(config, min_region_area=region_area)
