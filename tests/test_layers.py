@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,9 @@ def test_stages_do_not_know_each_other_nor_a_segmenter(path: Path) -> None:
 
 
 def run(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    """What the code prints, run where no source tree is on the path."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tempfile.gettempdir()).stdout
 
 
 def test_importing_the_package_loads_no_torch_numba_or_cv2() -> None:

@@ -1,0 +1,104 @@
+"""Mode "amg" against segment_anything's own generator: fed the official logits, equal record for record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sam_models import photo, segment_anything, small_sam, spread, torch
+
+from esam_fast import EsamMaskGenerator, load_segmenter
+
+
+@pytest.fixture(scope="module")
+def sam() -> Any:
+    model = small_sam(4, depth=1)
+    spread(model)
+    return model
+
+
+def fed_officially(generator: EsamMaskGenerator, sam: Any) -> EsamMaskGenerator:
+    """The generator, its segmenter replaced by the official predictor."""
+
+    def embed(crop: np.ndarray) -> Any:
+        predictor = segment_anything.SamPredictor(sam)
+        predictor.set_image(crop)
+        return predictor
+
+    def decode(predictor: Any, points: np.ndarray) -> tuple[Any, Any]:
+        coordinates = torch.as_tensor(predictor.transform.apply_coords(points, predictor.original_size))
+        labels = torch.ones(len(points), dtype=torch.int)
+        _, scores, logits = predictor.predict_torch(coordinates[:, None], labels[:, None], return_logits=True)
+        return logits, scores
+
+    generator.segmenter.embed = embed  # type: ignore[method-assign]
+    generator.segmenter.decode = decode  # type: ignore[attr-defined]
+    return generator
+
+
+def same(ours: list[dict[str, Any]], official: list[dict[str, Any]]) -> None:
+    assert len(ours) == len(official)
+    for mine, theirs in zip(ours, official, strict=True):
+        assert list(theirs) == [key for key in mine if key in theirs]
+        for key, value in theirs.items():
+            assert type(mine[key]) is type(value), key
+            if isinstance(value, np.ndarray):
+                assert mine[key].dtype == value.dtype
+                assert np.array_equal(mine[key], value)
+            else:
+                assert mine[key] == value, key
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments"),
+    [
+        ((90, 140), {}),
+        ((200, 120), {"output_mode": "uncompressed_rle", "box_nms_thresh": 0.9}),
+        ((128, 128), {"output_mode": "coco_rle", "crop_n_layers": 1, "crop_n_points_downscale_factor": 2}),
+        ((90, 140), {"min_mask_region_area": 30}),
+        ((90, 140), {"points_per_side": None, "point_grids": [np.array([[0.2, 0.3], [0.9, 0.5], [0.5, 0.5]])]}),
+        ((90, 140), {"stability_score_thresh": 0.5, "stability_score_offset": 0.5, "points_per_batch": 7}),
+    ],
+)
+def test_equal_record_for_record(sam: Any, size: tuple[int, int], arguments: dict[str, Any]) -> None:
+    arguments = {
+        "points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0, "box_nms_thresh": 0.999, **arguments
+    }  # fmt: skip
+    image = photo(*size)
+    official = segment_anything.SamAutomaticMaskGenerator(sam, **arguments).generate(image)
+    assert official
+    same(fed_officially(EsamMaskGenerator(sam, **arguments, mode="amg"), sam).generate(image), official)
+
+
+def test_nothing_passes_the_filter(sam: Any) -> None:
+    generator = EsamMaskGenerator(sam, points_per_side=2, pred_iou_thresh=1e6, mode="amg")
+    assert generator.generate(photo(60, 80)) == []
+
+
+@pytest.mark.parametrize("mode", ["entities", "object"])
+def test_the_other_modes_answer_with_the_same_keys(sam: Any, mode: str) -> None:
+    arguments = {"points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
+    image = photo(90, 140)
+    official = segment_anything.SamAutomaticMaskGenerator(sam, **arguments).generate(image)
+    records = EsamMaskGenerator(sam, **arguments, mode=mode).generate(image)
+    assert records
+    assert set(official[0]) <= set(records[0])
+    for key, value in official[0].items():
+        assert type(records[0][key]) is type(value), key
+    if mode == "entities":
+        assert np.stack([record["segmentation"] for record in records]).sum(axis=0).max() == 1
+
+
+def test_refusals(sam: Any) -> None:
+    regions = load_segmenter("regions")
+    with pytest.raises(ValueError, match="crop_n_layers must be 0 in mode 'entities'"):
+        EsamMaskGenerator(regions, crop_n_layers=1)
+    with pytest.raises(ValueError, match="point_grids must be None in mode 'object'"):
+        EsamMaskGenerator(regions, points_per_side=None, point_grids=[np.zeros((1, 2))], mode="object")
+    with pytest.raises(ValueError, match="mode 'amg' needs a SAM model"):
+        EsamMaskGenerator(regions, mode="amg")
+    with pytest.raises(ValueError, match="mode must be one of entities, amg, object"):
+        EsamMaskGenerator(regions, mode="best")
+    with pytest.raises(TypeError, match="model must be a SAM model or a Segmenter, got int"):
+        EsamMaskGenerator(3)
