@@ -10,6 +10,8 @@ from sam_models import photo, segment_anything, small_sam, spread, torch
 
 from esam_fast import EsamMaskGenerator, load_segmenter
 
+OPEN: dict[str, Any] = {"points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
+
 
 @pytest.fixture(scope="module")
 def sam() -> Any:
@@ -62,9 +64,7 @@ def same(ours: list[dict[str, Any]], official: list[dict[str, Any]]) -> None:
     ],
 )
 def test_equal_record_for_record(sam: Any, size: tuple[int, int], arguments: dict[str, Any]) -> None:
-    arguments = {
-        "points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0, "box_nms_thresh": 0.999, **arguments
-    }  # fmt: skip
+    arguments = {**OPEN, "box_nms_thresh": 0.999, **arguments}
     image = photo(*size)
     official = segment_anything.SamAutomaticMaskGenerator(sam, **arguments).generate(image)
     assert official
@@ -78,10 +78,9 @@ def test_nothing_passes_the_filter(sam: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["entities", "object"])
 def test_the_other_modes_answer_with_the_same_keys(sam: Any, mode: str) -> None:
-    arguments = {"points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
     image = photo(90, 140)
-    official = segment_anything.SamAutomaticMaskGenerator(sam, **arguments).generate(image)
-    records = EsamMaskGenerator(sam, **arguments, mode=mode).generate(image)
+    official = segment_anything.SamAutomaticMaskGenerator(sam, **OPEN).generate(image)
+    records = EsamMaskGenerator(sam, **OPEN, mode=mode).generate(image)
     assert records
     assert set(official[0]) <= set(records[0])
     for key, value in official[0].items():
