@@ -9,6 +9,8 @@ import pytest
 from sam_models import photo, segment_anything, small_sam, spread, torch
 
 from esam_fast import EsamMaskGenerator, load_segmenter
+from esam_fast.amg import to_transformers
+from esam_fast.scene import scene
 
 OPEN: dict[str, Any] = {"points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
 
@@ -101,3 +103,26 @@ def test_refusals(sam: Any) -> None:
         EsamMaskGenerator(regions, mode="best")
     with pytest.raises(TypeError, match="model must be a SAM model or a Segmenter, got int"):
         EsamMaskGenerator(3)
+
+
+@pytest.fixture(scope="module")
+def records() -> list[dict[str, Any]]:
+    found = EsamMaskGenerator(load_segmenter("regions")).generate(scene(240, 160))
+    assert len(found) > 3
+    return found
+
+
+def test_records_as_transformers_returns_them(records: list[dict[str, Any]]) -> None:
+    adapted = to_transformers(records)
+    assert [mask.dtype for mask in adapted["masks"]] == [np.bool_] * len(records)
+    assert adapted["scores"].dtype == torch.float32
+    assert adapted["scores"].tolist() == pytest.approx([record["predicted_iou"] for record in records])
+
+
+def test_supervision_reads_the_records(records: list[dict[str, Any]]) -> None:
+    supervision = pytest.importorskip("supervision")  # not an extra: it brings another build of cv2
+    detections = supervision.Detections.from_sam(records)  # by area, largest first
+    assert sorted(detections.area.tolist()) == sorted(record["area"] for record in records)
+    for box, mask in zip(detections.xyxy, detections.mask, strict=True):
+        y, x = np.nonzero(mask)
+        assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]
