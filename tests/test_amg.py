@@ -39,7 +39,7 @@ class Blobs(torch.nn.Module):
         turn = (xy.sum(1) * 0.37)[:, None, None, None]
         radius = torch.tensor([3.0, 8.0, 17.0])[None, :, None, None] * (1 + 0.4 * torch.sin(turn))
         spots = 5 * torch.sin(1.9 * dx + turn[:, 0])[:, None] * torch.cos(1.7 * dy)[:, None]
-        logits = 0.7 * (radius - distance) + spots
+        logits = (0.7 * (radius - distance) + spots) * torch.tensor([1.0, 4.0, 40.0])[None, :, None, None]
         logits[xy[:, 0] < SIDE / 40] = -5.0  # nothing there
         scores = (torch.sin(xy[:, :1] + torch.tensor([0.0, 1.0, 2.0])) * 4).round() / 8 + 0.5
         return logits, scores
@@ -100,6 +100,7 @@ OPEN = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 )  # fmt: skip
 def test_equal_to_the_last_type(sam: Any, blobs: Any, size: tuple[int, int], arguments: dict[str, Any]) -> None:
     official, ours = both(sam, blobs, photo(*size), **arguments)
+    assert official
     assert repr(ours) == repr(official)  # types and NaN included
 
 

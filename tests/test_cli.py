@@ -113,7 +113,7 @@ def test_version():
 
 @pytest.mark.usefixtures("fake")
 def test_one_photo(tmp_path):
-    result = run("segment", save(tmp_path / "000042.png"), "--out", tmp_path / "new" / "out")
+    result = run("segment", save(tmp_path / "000042.png"), "--out", tmp_path / "new" / "out", "--segmenter", "vit_b")
     assert result.exit_code == 0
     assert files(tmp_path / "new" / "out") == results_of("000042")
     out = tmp_path / "new" / "out"
@@ -275,7 +275,7 @@ def test_disk_full(tmp_path, monkeypatch):
         return open("/dev/full", "wb")
 
     monkeypatch.setattr(export, "open", open_on_full_disk, raising=False)
-    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out")
+    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", "--segmenter", "vit_b")
     assert result.exit_code == 1
     line = f"Error: {tmp_path}/a.png: {tmp_path}/out/a.png: No space left on device\n"
     assert result.stderr == line + "1 of 1 inputs failed\n"
@@ -451,6 +451,14 @@ def test_demo(tmp_path, monkeypatch):
     labels = np.asarray(Image.open("esam-fast-demo/entities.png"))
     assert labels.shape == (640, 960)
     assert (labels > 0).mean() > 0.9
+
+
+def test_auto_says_what_it_took(fake, tmp_path):
+    photo = save(tmp_path / "a.png")
+    assert "segmenter 'fake': the largest whose weights" in run("segment", photo, "--out", tmp_path / "out").stderr
+    named = run("segment", photo, "--out", tmp_path / "out", "--segmenter", "vit_b")
+    assert named.exit_code == 0
+    assert named.stderr == ""
 
 
 def test_stand_in_says_so(tmp_path):

@@ -58,7 +58,7 @@ def load(
     threads: int | None,
     debug: bool,
 ) -> Esam:
-    """The pipeline as the options ask for it; says so on stderr when the stand-in serves.
+    """The pipeline as the options ask for it; says on stderr what "auto" took, and when the stand-in serves.
 
     Raises:
         click.UsageError: an option asks for something that is not there.
@@ -77,6 +77,8 @@ def load(
         from esam_fast.segmenters.regions import NOTICE
 
         click.echo(NOTICE, err=True)
+    elif segmenter == "auto":
+        click.echo(f"segmenter {answers.name!r}: the largest whose weights are here and that fits", err=True)
     return esam
 
 
