@@ -38,7 +38,7 @@ class Blobs(torch.nn.Module):
         distance = torch.hypot(dx, dy)[:, None]  # [B, 1, h, w]
         turn = (xy.sum(1) * 0.37)[:, None, None, None]
         radius = torch.tensor([3.0, 8.0, 17.0])[None, :, None, None] * (1 + 0.4 * torch.sin(turn))
-        spots = 5 * torch.sin(1.9 * dx + turn[:, 0])[:, None] * torch.cos(1.7 * dy)[:, None]
+        spots = 5 * torch.sin(1.9 * dx + turn[:, 0])[:, None] * torch.cos(1.7 * dy)[:, None] * (torch.cos(turn) > 0)
         logits = (0.7 * (radius - distance) + spots) * torch.tensor([1.0, 4.0, 40.0])[None, :, None, None]
         logits[xy[:, 0] < SIDE / 40] = -5.0  # nothing there
         scores = (torch.sin(xy[:, :1] + torch.tensor([0.0, 1.0, 2.0])) * 4).round() / 8 + 0.5

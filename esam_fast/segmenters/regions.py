@@ -27,7 +27,7 @@ NOTICE = (
 )
 
 GRID_SIDE = 256  # longer side of the mask grid
-WORK_SIDE = 512  # longer side at most of the image that the tree is built on: about the scale of the calibration
+WORK_SIDE = 480  # longer side at most of the image that the tree is built on: the scale of the calibration
 SUPERPIXELS = {"scale": 30.0, "sigma": 0.6, "min_size": 30}
 
 # What a pixel looks like: its place among these centres of L, a and b (two neighbours share it), and its oriented
