@@ -8,6 +8,7 @@ import numpy as np
 from faster_coco_eval.core import mask as rle
 from PIL import Image
 
+from esam_fast.evaluate.covering import covering
 from esam_fast.scene import scene_labels
 
 out = Path(sys.argv[1])
@@ -22,11 +23,6 @@ for label, record in enumerate(records, start=1):
 for name in ("entities_overlay.jpg", "entities_steps.jpg"):
     assert Image.open(out / name).width >= picture.width, name
 
-truth = scene_labels()
-covering = 0.0
-for t in np.unique(truth):
-    region = truth == t
-    ious = [((labels == k) & region).sum() / ((labels == k) | region).sum() for k in range(1, labels.max() + 1)]
-    covering += region.mean() * max(ious)
-print(f"demo: {len(records)} entities, {(labels > 0).mean():.1%} covered, covering of the true scene {covering:.2f}")
-assert covering > 0.5
+covered = covering(labels, [scene_labels() + 1])
+print(f"demo: {len(records)} entities, {(labels > 0).mean():.1%} covered, covering of the true scene {covered:.2f}")
+assert covered > 0.5

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from esam_fast import Esam, EsamConfig, MaskGrid
+from esam_fast.evaluate.covering import covering
 from esam_fast.ops import nms
 from esam_fast.segmenters.regions import RegionsSegmenter, hierarchy
 
@@ -25,20 +26,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 from fit_regions import HELD_OUT
 
 LEVELS = np.geomspace(2, 40, 40)  # merge heights, free of the image's size
-
-
-def covering(labels: np.ndarray, truths: list[np.ndarray]) -> float:
-    """Of people's label maps by one label map of the same size."""
-    found, labels = np.unique(labels, return_inverse=True)
-    total = 0.0
-    for truth in truths:
-        regions = truth.max() + 1
-        both = np.bincount(labels.ravel() * regions + truth.ravel(), minlength=len(found) * regions)
-        both = both.reshape(len(found), regions)[:, 1:].astype(np.float64)
-        size = both.sum(axis=0)
-        iou = both / np.maximum(both.sum(axis=1, keepdims=True) + size - both, 1)
-        total += (iou[found > 0].max(axis=0, initial=0) * size).sum() / size.sum()
-    return total / len(truths)
 
 
 def resized(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

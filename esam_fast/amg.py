@@ -16,7 +16,7 @@ from esam_fast.images import as_rgb
 from esam_fast.masks import EntityMap
 from esam_fast.ops import draw_labels, measure_labels
 from esam_fast.pipeline import Esam
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, mmg
 
 if TYPE_CHECKING:
@@ -191,9 +191,7 @@ def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uin
     grid = embedding.grid
     regions = superpixels.on_grid(superpixels.segment(image, config.superpixels), grid)
     points = grid.point_grid(config.mmg.points_per_side)
-    score, stability = config.mmg.score_threshold, config.mmg.stability_threshold
-    score = segmenter.score_threshold if score is None else score
-    stability = segmenter.stability_threshold if stability is None else stability
+    score, stability = thresholds(segmenter, config.mmg)
     answer = check_answer(segmenter, segmenter.masks(embedding, points, min_score=score), grid, len(points))
     objects = mmg.generate(answer, points, regions, config.mmg, score, stability).objects
     for first in range(0, len(objects), _DRAWN):

@@ -17,7 +17,7 @@ from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
 from esam_fast.ops import draw_labels, measure_labels
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
 
@@ -72,8 +72,7 @@ class Esam:
 
         # MMG: the masks of a point grid, sorted by level, and the gallery of a denser grid.
         points = grid.point_grid(config.mmg.points_per_side)
-        score_threshold = _either(config.mmg.score_threshold, self.segmenter.score_threshold)
-        stability_threshold = _either(config.mmg.stability_threshold, self.segmenter.stability_threshold)
+        score_threshold, stability_threshold = thresholds(self.segmenter, config.mmg)
         with clock("decode"):
             answer = self._prompt(embedding, points, score_threshold)
         with clock("mmg"):
@@ -148,10 +147,6 @@ def _best_members(entities: Entities) -> NDArray[np.int64]:
     by_entity = np.lexsort((-entities.members.scores, entities.owner))
     _, first = np.unique(entities.owner[by_entity], return_index=True)
     return by_entity[first]
-
-
-def _either(asked: float | None, own: float) -> float:
-    return own if asked is None else asked
 
 
 class _Clock:

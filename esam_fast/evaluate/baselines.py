@@ -13,7 +13,7 @@ from esam_fast.evaluate.results import Predictions
 from esam_fast.masks import MaskGrid, ScoredMasks
 from esam_fast.ops import draw_labels, nms
 from esam_fast.pipeline import Esam
-from esam_fast.segmenters.protocol import check_answer, check_embedding, check_logits
+from esam_fast.segmenters.protocol import check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages.handover import OBJECT, best_levels
 
 Method = Callable[[NDArray[np.uint8]], Predictions]
@@ -73,9 +73,7 @@ def _grid_answer(esam: Esam, embedding: Any, levels: Callable[[Any], NDArray[Any
     found = ScoredMasks.concatenate(
         [ScoredMasks.of_levels(answer, points, level) for level in np.atleast_2d(levels(answer.scores))]
     )
-    score, stability = esam.config.mmg.score_threshold, esam.config.mmg.stability_threshold
-    score = esam.segmenter.score_threshold if score is None else score
-    stability = esam.segmenter.stability_threshold if stability is None else stability
+    score, stability = thresholds(esam.segmenter, esam.config.mmg)
     sound = (found.scores.astype(np.float64) >= score) & (found.stability.astype(np.float64) >= stability)
     return found.take(sound & (found.masks.area > 0))
 

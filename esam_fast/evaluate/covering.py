@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from esam_fast import rle
 from esam_fast.evaluate import codes
@@ -63,3 +65,17 @@ class Coverage:
             "covering": 100 * float(np.mean(self.covering)) if self.covering else 0.0,
             "uncovered": 100 * float(np.mean(self.uncovered)) if self.uncovered else 0.0,
         }
+
+
+def covering(labels: NDArray[np.integer[Any]], truths: list[NDArray[np.integer[Any]]]) -> float:
+    """Covering of people's label maps (0: unlabelled) by one label map (0: uncovered) of the same size, in 0..1."""
+    found, labels = np.unique(labels, return_inverse=True)
+    total = 0.0
+    for truth in truths:
+        regions = truth.max() + 1
+        both = np.bincount(labels.ravel() * regions + truth.ravel(), minlength=len(found) * regions)
+        both = both.reshape(len(found), regions)[:, 1:].astype(np.float64)
+        size = both.sum(axis=0)
+        iou = both / np.maximum(both.sum(axis=1, keepdims=True) + size - both, 1)
+        total += (iou[found > 0].max(axis=0, initial=0) * size).sum() / size.sum()
+    return float(total / len(truths))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
+from esam_fast.config import MmgConfig
 from esam_fast.masks import Float, MaskGrid, PointMasks
 
 
@@ -49,6 +50,15 @@ class Segmenter(Protocol):
 
     def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Float:
         """Mask logits float32 [N, grid.height, grid.width] of one output `channels[i]` for each point."""
+
+
+def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:
+    """Score and stability below which a mask is dropped: the config's, else the segmenter's own."""
+    score, stability = config.score_threshold, config.stability_threshold
+    return (
+        segmenter.score_threshold if score is None else score,
+        segmenter.stability_threshold if stability is None else stability,
+    )
 
 
 def check_embedding(segmenter: Segmenter, embedding: Embedding, image: NDArray[np.uint8]) -> None:
