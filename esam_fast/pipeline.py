@@ -16,7 +16,6 @@ from esam_fast import _backend, superpixels
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
-from esam_fast.ops import draw_labels, measure_labels
 from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
@@ -124,11 +123,7 @@ class Esam:
         logits = check_logits(self.segmenter, logits, grid, len(members))
         planes = draw.entity_planes(entities, logits)
         order = by_score(entities.scores)
-        labels = draw_labels(planes[order], grid, backend=self.backend)
-        areas, boxes = measure_labels(labels, len(order), backend=self.backend)
-        if self.config.min_region_area:
-            labels = draw.clean(labels, boxes, self.config.min_region_area)
-            areas, boxes = measure_labels(labels, len(order), backend=self.backend)
+        labels, areas, boxes = draw.label_map(planes[order], grid, self.config.min_region_area, backend=self.backend)
         seen = areas > 0
         renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
         best_member = _best_members(entities)[order[seen]]

@@ -38,7 +38,9 @@ def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         left = left.reshape(len(left), -1).astype(np.float32)
         for j in range(0, len(b), CHUNK):
             right = b[j : j + CHUNK][window]
-            out[i : i + CHUNK, j : j + CHUNK] = left @ right.reshape(len(right), -1).astype(np.float32).T
+            with np.errstate(invalid="ignore"):  # some BLAS kernels raise the flag on lanes that they do not use
+                common = left @ right.reshape(len(right), -1).astype(np.float32).T
+            out[i : i + CHUNK, j : j + CHUNK] = common
     return out
 
 
@@ -96,8 +98,9 @@ def split_overlaps(
     guides: np.ndarray,
     guide_scores: np.ndarray,
     delta: float,
+    score_margin: float = np.inf,
 ) -> np.ndarray:
-    """Make the masks disjoint, pair by pair in the order, by delta and the guidance votes (Eqs. 5 and 6)."""
+    """Make the masks disjoint, pair by pair in the order, by score, delta and the guidance votes (Eqs. 5 and 6)."""
     masks, order = masks.copy(), order_of(scores)
     met = intersections(masks, masks) > 0  # masks only shrink: who never met never will
     for i, p in enumerate(order):
@@ -107,7 +110,9 @@ def split_overlaps(
             if common == 0:
                 continue
             voters = point_guides[overlap.ravel()[point_pixels] & (point_guides >= 0)]
-            if common / max(p_area, q_area) < delta or len(voters) == 0:
+            if float(scores[p]) - float(scores[q]) > score_margin:
+                loser = q
+            elif common / max(p_area, q_area) < delta or len(voters) == 0:
                 loser = p if p_area > q_area else q
             else:
                 voted, votes = np.unique(voters, return_counts=True)

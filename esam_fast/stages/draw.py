@@ -1,11 +1,12 @@
-"""Entities at full resolution: one logit plane each, cut where the split gave an overlap away."""
+"""Entities at full resolution: one logit plane each, cut where the split gave an overlap away, then drawn."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from esam_fast.masks import Float, Labels
+from esam_fast.masks import Float, Int, Labels, MaskGrid
+from esam_fast.ops import draw_labels, measure_labels
 from esam_fast.stages.handover import Entities
 
 LEAST = np.float32(1e-6)  # of a logit whose bit is set
@@ -45,6 +46,21 @@ def entity_planes(entities: Entities, logits: Float) -> Float:
         plane = planes[k]
         plane[:] = np.where(held, np.where(plane > 0, plane, np.maximum(-plane, LEAST)), -np.abs(plane))
     return planes.reshape(-1, h, w)
+
+
+def label_map(
+    planes: Float, grid: MaskGrid, min_region_area: int, *, backend: str | None = None
+) -> tuple[Labels, Int, Labels]:
+    """Draw planes float32 [K, h, w]: labels int32 [H, W] (k + 1 for plane k), areas int64 [K], boxes int32 [K, 4].
+
+    Holes and islands under `min_region_area` image pixels are cleaned (see `clean`); 0: none.
+    """
+    labels = draw_labels(planes, grid, backend=backend)
+    areas, boxes = measure_labels(labels, len(planes), backend=backend)
+    if min_region_area:
+        labels = clean(labels, boxes, min_region_area)
+        areas, boxes = measure_labels(labels, len(planes), backend=backend)
+    return labels, areas, boxes
 
 
 def clean(labels: Labels, boxes: Labels, min_area: int) -> Labels:
