@@ -25,6 +25,7 @@ def test_the_papers_values() -> None:
         (lambda: MmgConfig(points_per_side=0), "points_per_side must be at least 1"),
         (lambda: MmgConfig(score_threshold=float("nan")), "score_threshold must be finite"),
         (lambda: EmrConfig(delta=float("nan")), "delta must lie in"),
+        (lambda: EmrConfig(score_margin=-0.1), "score_margin must be at least 0"),
         (lambda: EmrConfig(top_k=0), "top_k must be at least 1"),
         (lambda: EmrConfig(tau=float("inf")), "tau must be at least 0"),
         (lambda: UsrConfig(rho=2), "rho must lie in"),
