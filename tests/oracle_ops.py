@@ -26,6 +26,12 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(shape), where=np.asarray(whole) > 0)
 
 
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b.T of whole numbers. Some BLAS kernels raise the flag for invalid values on lanes that they do not use."""
+    with np.errstate(invalid="ignore"):
+        return a @ b.T
+
+
 def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Common pixels of every pair, int64 [N, M]: a matrix product, exact for counts under 2^24."""
     out = np.zeros((len(a), len(b)), np.int64)
@@ -38,9 +44,7 @@ def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         left = left.reshape(len(left), -1).astype(np.float32)
         for j in range(0, len(b), CHUNK):
             right = b[j : j + CHUNK][window]
-            with np.errstate(invalid="ignore"):  # some BLAS kernels raise the flag on lanes that they do not use
-                common = left @ right.reshape(len(right), -1).astype(np.float32).T
-            out[i : i + CHUNK, j : j + CHUNK] = common
+            out[i : i + CHUNK, j : j + CHUNK] = product(left, right.reshape(len(right), -1).astype(np.float32))
     return out
 
 
@@ -127,11 +131,11 @@ def top_k_similarity(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
     """The k others of highest dot product of each row (ties: lower index), int32 [K, k]; -1 and 0: none."""
     n = len(features)
     index, value = np.full((n, k), -1, np.int32), np.zeros((n, k), np.int32)
-    product = features.astype(np.float64) @ features.astype(np.float64).T  # integers under 2^53: exact
+    dots = product(features.astype(np.float64), features.astype(np.float64))  # under 2^53: exact
     for i in range(n):
         others = np.delete(np.arange(n), i)
-        best = others[np.argsort(-product[i, others], kind="stable")][:k]
-        index[i, : len(best)], value[i, : len(best)] = best, product[i, best]
+        best = others[np.argsort(-dots[i, others], kind="stable")][:k]
+        index[i, : len(best)], value[i, : len(best)] = best, dots[i, best]
     return index, value
 
 
