@@ -1,6 +1,7 @@
 #include "cpu/simd.hpp"
 
 #include <bit>
+#include <cstring>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define ESAM_X86 1
@@ -20,14 +21,29 @@ std::int64_t and_count_portable(const std::uint64_t* a, const std::uint64_t* b, 
 }
 
 template <auto AndCount>
-void four_times(const std::uint64_t* a, std::size_t stride, const std::uint64_t* b, std::size_t n, std::int64_t* out) {
-  for (int k = 0; k < 4; ++k) out[k] = AndCount(a + k * stride, b, n);
+void and_count_tile(const std::uint64_t* a, const std::uint64_t* b, std::size_t stride, std::size_t n,
+                    std::int64_t* out) {
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) out[4 * i + j] = AndCount(a + i * stride, b + j * stride, n);
 }
 
-std::int32_t dot_portable(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < n; ++i) sum += static_cast<std::int32_t>(a[i]) * b[i];
-  return sum;
+// Blocks of 4 rows x `columns` columns of a panel: each lane is a column, so nothing is summed across lanes.
+template <auto Block, int columns>
+void dot_panel(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
+               std::int32_t* out) {
+  for (int j = 0; j < panel_columns; j += columns) Block(a, stride, panel + 2 * j, pairs, out + j);
+}
+
+void dot_block_portable(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
+                        std::int32_t* out) {
+  for (int i = 0; i < 4; ++i) {
+    std::int32_t sum[16] = {};
+    for (std::size_t p = 0; p < pairs; ++p)
+      for (int j = 0; j < 16; ++j)
+        for (int half = 0; half < 2; ++half)
+          sum[j] += static_cast<std::int32_t>(a[i * stride + 2 * p + half]) * panel[2 * (panel_columns * p + j) + half];
+    for (int j = 0; j < 16; ++j) out[i * panel_columns + j] = sum[j];
+  }
 }
 
 std::uint64_t above_portable(const float* v, int n, float threshold) {
@@ -66,18 +82,27 @@ __attribute__((target("avx2,popcnt"))) std::int64_t and_count_avx2(const std::ui
   return total;
 }
 
-__attribute__((target("avx2"))) std::int32_t dot_avx2(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
-  __m256i sum = _mm256_setzero_si256();
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)),
-                                                  _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i))));
-  alignas(32) std::int32_t lanes[8];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum);
-  std::int32_t total = 0;
-  for (int lane : lanes) total += lane;
-  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
-  return total;
+inline std::int32_t pair_at(const std::int16_t* at) {
+  std::int32_t pair;
+  std::memcpy(&pair, at, sizeof pair);
+  return pair;
+}
+
+__attribute__((target("avx2"))) void dot_block_avx2(const std::int16_t* a, std::size_t stride, const std::int16_t* panel,
+                                                    std::size_t pairs, std::int32_t* out) {
+  __m256i sum[4][2] = {};
+  for (std::size_t p = 0; p < pairs; ++p) {
+    const __m256i* columns = reinterpret_cast<const __m256i*>(panel + 2 * panel_columns * p);
+    const __m256i left = _mm256_loadu_si256(columns), right = _mm256_loadu_si256(columns + 1);
+    for (int i = 0; i < 4; ++i) {
+      const __m256i row = _mm256_set1_epi32(pair_at(a + i * stride + 2 * p));
+      sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(row, left));
+      sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(row, right));
+    }
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + k / 2 * panel_columns) + k % 2, sum[k / 2][k % 2]);
 }
 
 __attribute__((target("avx2"))) std::uint64_t above_avx2(const float* v, int n, float threshold) {
@@ -117,30 +142,40 @@ __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::ui
   return _mm512_reduce_add_epi64(_mm512_add_epi64(sum0, sum1));
 }
 
-__attribute__((target(ESAM_AVX512))) void and_count4_avx512(const std::uint64_t* a, std::size_t stride,
-                                                            const std::uint64_t* b, std::size_t n,
-                                                            std::int64_t* out) {
-  __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (std::size_t i = 0; i < n; i += 8) {
-    const __mmask8 live = n - i >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - i)) - 1);
-    const __m512i right = _mm512_maskz_loadu_epi64(live, b + i);
-    for (int k = 0; k < 4; ++k)
-      sum[k] = _mm512_add_epi64(
-          sum[k],
-          _mm512_popcnt_epi64(_mm512_and_si512(_mm512_maskz_loadu_epi64(live, a + k * stride + i), right)));
+__attribute__((target(ESAM_AVX512))) void and_count_tile_avx512(const std::uint64_t* a, const std::uint64_t* b,
+                                                                 std::size_t stride, std::size_t n,
+                                                                 std::int64_t* out) {
+  __m512i sum[16];
+  for (__m512i& each : sum) each = _mm512_setzero_si512();
+  for (std::size_t word = 0; word < n; word += 8) {
+    const __mmask8 live = n - word >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - word)) - 1);
+    __m512i row[4];
+    for (int i = 0; i < 4; ++i) row[i] = _mm512_maskz_loadu_epi64(live, a + i * stride + word);
+    for (int j = 0; j < 4; ++j) {
+      const __m512i column = _mm512_maskz_loadu_epi64(live, b + j * stride + word);
+      for (int i = 0; i < 4; ++i)
+        sum[4 * i + j] =
+            _mm512_add_epi64(sum[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(row[i], column)));
+    }
   }
-  for (int k = 0; k < 4; ++k) out[k] = _mm512_reduce_add_epi64(sum[k]);
+#pragma GCC unroll 16  // else the sums live in memory
+  for (int k = 0; k < 16; ++k) out[k] = _mm512_reduce_add_epi64(sum[k]);
 }
 
-__attribute__((target(ESAM_AVX512))) std::int32_t dot_avx512(const std::int16_t* a, const std::int16_t* b,
-                                                             std::size_t n) {
-  __m512i sum = _mm512_setzero_si512();
-  std::size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
-  std::int32_t total = _mm512_reduce_add_epi32(sum);
-  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
-  return total;
+__attribute__((target(ESAM_AVX512))) void dot_block_avx512(const std::int16_t* a, std::size_t stride,
+                                                           const std::int16_t* panel, std::size_t pairs,
+                                                           std::int32_t* out) {
+  __m512i sum[4][4] = {};
+  for (std::size_t p = 0; p < pairs; ++p) {
+    __m512i row[4];
+    for (int i = 0; i < 4; ++i) row[i] = _mm512_set1_epi32(pair_at(a + i * stride + 2 * p));
+    for (int j = 0; j < 4; ++j) {
+      const __m512i columns = _mm512_loadu_si512(panel + 2 * (panel_columns * p + 16 * j));
+      for (int i = 0; i < 4; ++i) sum[i][j] = _mm512_add_epi32(sum[i][j], _mm512_madd_epi16(row[i], columns));
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; ++k) _mm512_storeu_si512(out + k / 4 * panel_columns + 16 * (k % 4), sum[k / 4][k % 4]);
 }
 
 __attribute__((target(ESAM_AVX512))) std::uint64_t above_avx512(const float* v, int n, float threshold) {
@@ -177,17 +212,19 @@ std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std:
 
 std::vector<Simd> found_variants() {
   std::vector<Simd> found = {
-      {"portable", and_count_portable, four_times<and_count_portable>, dot_portable, above_portable, blend_portable}};
+      {"portable", and_count_portable, and_count_tile<and_count_portable>, dot_panel<dot_block_portable, 16>, above_portable,
+       blend_portable}};
 #ifdef ESAM_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
-    found.push_back({"avx2", and_count_avx2, four_times<and_count_avx2>, dot_avx2, above_avx2, blend_avx2});
+    found.push_back({"avx2", and_count_avx2, and_count_tile<and_count_avx2>, dot_panel<dot_block_avx2, 16>, above_avx2, blend_avx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
-    found.push_back({"avx512", and_count_avx512, and_count4_avx512, dot_avx512, above_avx512, blend_avx512});
+    found.push_back({"avx512", and_count_avx512, and_count_tile_avx512, dot_panel<dot_block_avx512, 64>, above_avx512, blend_avx512});
 #endif
 #ifdef ESAM_NEON
-  found.push_back({"neon", and_count_neon, four_times<and_count_neon>, dot_portable, above_portable, blend_portable});
+  found.push_back({"neon", and_count_neon, and_count_tile<and_count_neon>, dot_panel<dot_block_portable, 16>, above_portable,
+       blend_portable});
 #endif
   return found;
 }
