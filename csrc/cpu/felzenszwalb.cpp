@@ -22,7 +22,7 @@ struct Edge {
 std::vector<float> smooth(const std::uint8_t* image, std::int64_t h, std::int64_t w, const float* kernel,
                           std::int64_t radius) {
   std::vector<float> along_x(h * w * 3, 0.0f), out(h * w * 3, 0.0f);
-  parallel_for(h, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(h, worth(5.0 * w), [&](std::int64_t first, std::int64_t last) {
     std::vector<float> padded(w + 2 * radius);
     for (std::int64_t y = first; y < last; ++y)
       for (int c = 0; c < 3; ++c) {
@@ -33,7 +33,7 @@ std::vector<float> smooth(const std::uint8_t* image, std::int64_t h, std::int64_
           for (std::int64_t x = 0; x < w; ++x) row[x] += kernel[t] * padded[x + t];
       }
   });
-  parallel_for(h, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(h, worth(5.0 * w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t y = first; y < last; ++y) {
       float* row = out.data() + y * w * 3;
       for (std::int64_t t = 0; t <= 2 * radius; ++t) {
@@ -83,7 +83,7 @@ void sort_by(const Edge* edges, std::size_t n, int shift, Edge* out) {
 // All edges by key, ties by id. They go straight to buckets by the upper bits of the key, which are then sorted in cache.
 std::vector<Edge> sorted_edges(const std::vector<float>& smoothed, std::int64_t h, std::int64_t w) {
   constexpr int shift = 18, buckets = 1 << 13;  // weights are not negative: 31 bits
-  const std::int64_t parts = std::min<std::int64_t>(num_threads(), h), rows = (h + parts - 1) / parts;
+  const std::int64_t parts = std::min<std::int64_t>(num_threads(), h / worth(20.0 * w) + 1), rows = (h + parts - 1) / parts;
   std::vector<std::uint32_t> start(parts * buckets, 0);  // by part, so that ids stay in order
   const auto for_part = [&](std::int64_t part, const auto& emit) {
     std::vector<float> weights;
@@ -105,7 +105,7 @@ std::vector<Edge> sorted_edges(const std::vector<float>& smoothed, std::int64_t 
     for (std::int64_t part = first; part < last; ++part)
       for_part(part, [&, next = start.data() + part * buckets](const Edge& e) { edges[next[e.key >> shift]++] = e; });
   });
-  parallel_for(buckets, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(buckets, total < 1 << 14 ? buckets : 16, [&](std::int64_t first, std::int64_t last) {
     std::vector<Edge> other;
     for (std::int64_t b = first; b < last; ++b) {
       const std::size_t at = bound[b], n = bound[b + 1] - bound[b];

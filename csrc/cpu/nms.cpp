@@ -25,6 +25,7 @@ class Leaders {
     std::copy_n(masks.box + 4 * i, 4, one.box);
     by_area_[bucket(one.area)].push_back(one);
   }
+  std::int64_t size() const { return count_; }
   // All leaders so far are settled.
   void settle() {
     for (std::size_t b = 0; b < by_area_.size(); ++b) settled_[b] = by_area_[b].size();
@@ -64,7 +65,7 @@ class Leaders {
 // claimed q (q: itself).
 template <class Claims>
 void claim(const Masks& masks, const std::int64_t* order, double least, const Claims& claims, std::int64_t* leader) {
-  constexpr std::int64_t block = 256;
+  constexpr std::int64_t block = 512;
   const double ratio = least * (1.0 - 1e-9);  // of areas, safely below what an IoU of `least` needs
   Leaders leaders;
   const auto search = [&](std::int64_t q, bool settled) {
@@ -81,7 +82,7 @@ void claim(const Masks& masks, const std::int64_t* order, double least, const Cl
   for (std::int64_t start = 0; start < masks.n; start += block) {
     const std::int64_t end = std::min(masks.n, start + block);
     leaders.settle();
-    parallel_for(end - start, 16, [&](std::int64_t first, std::int64_t last) {
+    parallel_for(end - start, worth(1.0 * leaders.size()), [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = start + first; i < start + last; ++i) leader[order[i]] = search(order[i], true);
     });
     for (std::int64_t i = start; i < end; ++i) {

@@ -44,7 +44,7 @@ std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, int cols, float offset,
                  std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
   const std::size_t pixels = static_cast<std::size_t>(h) * w, stride = (pixels + 63) / 64;
-  parallel_for(n, 4, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(n, worth(0.3 * pixels), [&](std::int64_t first, std::int64_t last) {
     const auto above = simd().above;
     for (std::int64_t i = first; i < last; ++i) {
       const float* plane = logits + i * pixels;
@@ -56,9 +56,8 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
         for (int x = 0; x < cols; x += 64) {
           const float* v = plane + static_cast<std::size_t>(y) * w + x;
           const int count = std::min(64, cols - x);
-          const std::uint64_t bits = above(v, count, 0.0f);
-          high += std::popcount(above(v, count, offset));
-          low += std::popcount(above(v, count, -offset));
+          const auto [bits, exceed_low, exceed_high] = above(v, count, offset);
+          low += exceed_low, high += exceed_high;
           extent.add(bits, x, y);
           const std::size_t bit = static_cast<std::size_t>(y) * w + x, shift = bit % 64;
           out[bit / 64] |= bits << shift;
@@ -72,7 +71,7 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
 
 void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area, std::int32_t* box) {
   const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
-  parallel_for(n, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(n, worth(0.03 * h * w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       Extent extent;
       for (int y = 0; y < h; ++y)

@@ -26,7 +26,8 @@ void tile_intersections(const Masks& a, std::int64_t i, const Masks& b, std::int
 // masks, and a panel of columns at a time, which stays in cache for all rows of a chunk.
 template <class T, class Value>
 void for_pairs(const Masks& a, const Masks& b, T* out, const Value& value) {
-  constexpr std::int64_t chunk = 16, panel = 64;
+  constexpr std::int64_t panel = 64;
+  const std::int64_t chunk = std::max<std::int64_t>(4, worth(20.0 * b.n)) * 4;
   const bool same = a.words == b.words && a.n == b.n;
   parallel_for(a.n, chunk, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t j0 = same ? first / 4 * 4 : 0; j0 < b.n; j0 += panel)
@@ -46,7 +47,7 @@ void for_pairs(const Masks& a, const Masks& b, T* out, const Value& value) {
   });
   if (!same) return;
   constexpr std::int64_t tile = 32;  // the mirror image, tile by tile: rows and columns stay in cache
-  parallel_for((a.n + tile - 1) / tile, 1, [&](std::int64_t first, std::int64_t last) {
+  parallel_for((a.n + tile - 1) / tile, worth(tile * 1.0 * a.n), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i0 = first * tile; i0 < std::min(a.n, last * tile); i0 += tile)
       for (std::int64_t j0 = 0; j0 <= i0; j0 += tile)
         for (std::int64_t i = i0; i < std::min(a.n, i0 + tile); ++i)
@@ -66,7 +67,7 @@ void mask_iou(const Masks& a, const Masks& b, double* out) {
 }
 
 void max_iou(const Masks& a, const Masks& b, double* best, std::int64_t* index) {
-  parallel_for(a.n, 8, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(a.n, worth(5.0 * b.n), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       best[i] = 0.0;
       index[i] = b.n > 0 ? 0 : -1;

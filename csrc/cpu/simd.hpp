@@ -9,6 +9,11 @@ namespace esam {
 
 constexpr int panel_columns = 64;  // of `dot_panel`
 
+struct Above {
+  std::uint64_t bits;  // bit i = v[i] > 0
+  int low, high;       // how many exceed -offset, and offset
+};
+
 struct Simd {
   const char* name;
   // Number of bits set in a[i] & b[i], i < n.
@@ -21,8 +26,8 @@ struct Simd {
   // out[4, panel_columns]; exact: the caller keeps them, and every part of a sum, within int32.
   void (*dot_panel)(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
                     std::int32_t* out);
-  // Bit i of the result = v[i] > threshold, i < n <= 64.
-  std::uint64_t (*above)(const float* v, int n, float threshold);
+  // v[i], i < n <= 64, against 0 and against -offset and offset.
+  Above (*above)(const float* v, int n, float offset);
   // out[i] = left[i] * (1 - t) + right[i] * t, i < n, in float32 without fused multiply-add.
   void (*blend)(const float* left, const float* right, float t, int n, float* out);
 };

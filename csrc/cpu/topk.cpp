@@ -31,14 +31,14 @@ void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t
   // Copies filled up with zeros: of the rows, to fours; of the columns, as panels [pairs, panel_columns, 2].
   const std::int64_t pairs = (c + 1) / 2, fours = (n + 3) / 4, panels = (n + panel_columns - 1) / panel_columns;
   std::vector<std::int16_t> row(fours * 4 * pairs * 2), panel(panels * panel_columns * pairs * 2);
-  parallel_for(panels, 4, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(panels, worth(1.0 * panel_columns * c), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first * panel_columns; i < std::min(n, last * panel_columns); ++i) {
       std::copy(features + i * c, features + (i + 1) * c, row.data() + i * pairs * 2);
       std::int16_t* column = panel.data() + (i / panel_columns * pairs * panel_columns + i % panel_columns) * 2;
       for (std::int64_t at = 0; at < c; ++at) column[at / 2 * panel_columns * 2 + at % 2] = features[i * c + at];
     }
   });
-  parallel_for(fours, 8, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(fours, worth(4.0 * n * (2.0 + 0.02 * c)), [&](std::int64_t first, std::int64_t last) {
     std::fill(index + 4 * first * k, index + std::min(n, 4 * last) * k, -1);
     std::fill(value + 4 * first * k, value + std::min(n, 4 * last) * k, 0);
     std::int32_t dot[4 * panel_columns];
