@@ -1,5 +1,6 @@
 #include "cpu/simd.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -46,14 +47,15 @@ void dot_block_portable(const std::int16_t* a, std::size_t stride, const std::in
   }
 }
 
-std::uint64_t bits_above(const float* v, int n, float threshold) {
-  std::uint64_t bits = 0;
-  for (int i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>(v[i] > threshold) << i;
-  return bits;
-}
-
-Above above_portable(const float* v, int n, float offset) {
-  return {bits_above(v, n, 0.0f), std::popcount(bits_above(v, n, -offset)), std::popcount(bits_above(v, n, offset))};
+Above above_portable(const float* v, int n, float offset, std::uint64_t* bits) {
+  std::fill(bits, bits + (n + 63) / 64, 0);
+  Above counts{};
+  for (int i = 0; i < n; ++i) {
+    bits[i / 64] |= static_cast<std::uint64_t>(v[i] > 0.0f) << (i % 64);
+    counts.low += v[i] > -offset;
+    counts.high += v[i] > offset;
+  }
+  return counts;
 }
 
 void blend_portable(const float* left, const float* right, float t, int n, float* out) {
@@ -109,19 +111,21 @@ __attribute__((target("avx2"))) void dot_block_avx2(const std::int16_t* a, std::
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + k / 2 * panel_columns) + k % 2, sum[k / 2][k % 2]);
 }
 
-__attribute__((target("avx2,popcnt"))) Above above_avx2(const float* v, int n, float offset) {
+__attribute__((target("avx2,popcnt"))) Above above_avx2(const float* v, int n, float offset, std::uint64_t* bits) {
   const __m256 zero = _mm256_setzero_ps(), low = _mm256_set1_ps(-offset), high = _mm256_set1_ps(offset);
-  std::uint64_t bits[3] = {};
+  Above counts{};
   int i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const __m256 values = _mm256_loadu_ps(v + i);
-    bits[0] |= static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, zero, _CMP_GT_OQ))) << i;
-    bits[1] |= static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, low, _CMP_GT_OQ))) << i;
-    bits[2] |= static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, high, _CMP_GT_OQ))) << i;
+  for (std::uint64_t word; i + 64 <= n; i += 64, *bits++ = word) {
+    word = 0;
+    for (int at = 0; at < 64; at += 8) {
+      const __m256 values = _mm256_loadu_ps(v + i + at);
+      word |= static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, zero, _CMP_GT_OQ))) << at;
+      counts.low += __builtin_popcount(_mm256_movemask_ps(_mm256_cmp_ps(values, low, _CMP_GT_OQ)));
+      counts.high += __builtin_popcount(_mm256_movemask_ps(_mm256_cmp_ps(values, high, _CMP_GT_OQ)));
+    }
   }
-  const Above rest = above_portable(v + i, n - i, offset);
-  if (i < n) bits[0] |= rest.bits << i;
-  return {bits[0], __builtin_popcountll(bits[1]) + rest.low, __builtin_popcountll(bits[2]) + rest.high};
+  const Above rest = above_portable(v + i, n - i, offset, bits);
+  return {counts.low + rest.low, counts.high + rest.high};
 }
 
 __attribute__((target("avx2"))) void blend_avx2(const float* left, const float* right, float t, int n, float* out) {
@@ -185,17 +189,22 @@ __attribute__((target(ESAM_AVX512))) void dot_block_avx512(const std::int16_t* a
   for (int k = 0; k < 16; ++k) _mm512_storeu_si512(out + k / 4 * panel_columns + 16 * (k % 4), sum[k / 4][k % 4]);
 }
 
-__attribute__((target(ESAM_AVX512 ",popcnt"))) Above above_avx512(const float* v, int n, float offset) {
+__attribute__((target(ESAM_AVX512))) Above above_avx512(const float* v, int n, float offset, std::uint64_t* bits) {
   const __m512 zero = _mm512_setzero_ps(), low = _mm512_set1_ps(-offset), high = _mm512_set1_ps(offset);
-  Above found{};
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i exceed_low = _mm512_setzero_si512(), exceed_high = exceed_low;
+  if (n % 64) bits[n / 64] = 0;
   for (int i = 0; i < n; i += 16) {
     const __mmask16 live = n - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n - i)) - 1);
     const __m512 values = _mm512_maskz_loadu_ps(live, v + i);
-    found.bits |= static_cast<std::uint64_t>(_mm512_mask_cmp_ps_mask(live, values, zero, _CMP_GT_OQ)) << i;
-    found.low += __builtin_popcount(_mm512_mask_cmp_ps_mask(live, values, low, _CMP_GT_OQ));
-    found.high += __builtin_popcount(_mm512_mask_cmp_ps_mask(live, values, high, _CMP_GT_OQ));
+    const __mmask16 set = _mm512_mask_cmp_ps_mask(live, values, zero, _CMP_GT_OQ);
+    std::memcpy(reinterpret_cast<char*>(bits) + i / 8, &set, sizeof set);
+    const __mmask16 over_low = _mm512_mask_cmp_ps_mask(live, values, low, _CMP_GT_OQ);
+    const __mmask16 over_high = _mm512_mask_cmp_ps_mask(live, values, high, _CMP_GT_OQ);
+    exceed_low = _mm512_mask_add_epi32(exceed_low, over_low, exceed_low, one);
+    exceed_high = _mm512_mask_add_epi32(exceed_high, over_high, exceed_high, one);
   }
-  return found;
+  return {_mm512_reduce_add_epi32(exceed_low), _mm512_reduce_add_epi32(exceed_high)};
 }
 
 __attribute__((target(ESAM_AVX512))) void blend_avx512(const float* left, const float* right, float t, int n,

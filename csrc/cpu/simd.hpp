@@ -9,9 +9,9 @@ namespace esam {
 
 constexpr int panel_columns = 64;  // of `dot_panel`
 
+// How many values exceed -offset, and offset.
 struct Above {
-  std::uint64_t bits;  // bit i = v[i] > 0
-  int low, high;       // how many exceed -offset, and offset
+  std::int64_t low, high;
 };
 
 struct Simd {
@@ -26,8 +26,8 @@ struct Simd {
   // out[4, panel_columns]; exact: the caller keeps them, and every part of a sum, within int32.
   void (*dot_panel)(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
                     std::int32_t* out);
-  // v[i], i < n <= 64, against 0 and against -offset and offset.
-  Above (*above)(const float* v, int n, float offset);
+  // Bit i % 64 of bits[i / 64] = v[i] > 0, i < n, the rest of the last word 0; and v against -offset and offset.
+  Above (*above)(const float* v, int n, float offset, std::uint64_t* bits);
   // out[i] = left[i] * (1 - t) + right[i] * t, i < n, in float32 without fused multiply-add.
   void (*blend)(const float* left, const float* right, float t, int n, float* out);
 };
