@@ -103,24 +103,26 @@ class Esam:
             with clock("usr"):
                 entities = usr.complete(refined, answer, points, grid, config.emr.tau, config.usr, backend=backend)
 
+        members = entities.members
+        with clock("decode"):
+            logits = self.segmenter.logits(embedding, members.points, members.channels)
+            logits = check_logits(self.segmenter, logits, grid, len(members))
         with clock("draw"):
-            result = self._draw(entities, embedding, grid)
+            result = self._draw(entities, logits, grid)
         if keep_stages:
             result["stages"] = {
                 "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
                 "emr": refined.masks, "usr": entities.masks,
             }  # fmt: skip
-        return EntityMap(**result, timings=clock.seconds(), grid=grid)
+        return EntityMap(**result, timings=clock.seconds(), spans=tuple(clock.spans), grid=grid)
 
     def _prompt(self, embedding: Any, points: Float, min_score: float | None = None) -> PointMasks:
         answer = self.segmenter.masks(embedding, points, min_score=min_score)
         return check_answer(self.segmenter, answer, embedding.grid, len(points))
 
-    def _draw(self, entities: Entities, embedding: Any, grid: MaskGrid) -> dict[str, Any]:
+    def _draw(self, entities: Entities, logits: Float, grid: MaskGrid) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
         members = entities.members
-        logits = self.segmenter.logits(embedding, members.points, members.channels)
-        logits = check_logits(self.segmenter, logits, grid, len(members))
         planes = draw.entity_planes(entities, logits)
         order = by_score(entities.scores)
         labels, areas, boxes = draw.label_map(planes[order], grid, self.config.min_region_area, backend=self.backend)
@@ -145,17 +147,20 @@ def _best_members(entities: Entities) -> NDArray[np.int64]:
 
 
 class _Clock:
-    """Seconds spent in each stage, and in all."""
+    """When each stage ran, in seconds since the start, and how long in all."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
-        self._spent = dict.fromkeys(STAGES, 0.0)
+        self.spans: list[tuple[str, float, float]] = []
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
+        begin = time.perf_counter()
         yield
-        self._spent[stage] += time.perf_counter() - start
+        self.spans.append((stage, begin - self._start, time.perf_counter() - self._start))
 
     def seconds(self) -> dict[str, float]:
-        return {**self._spent, "total": time.perf_counter() - self._start}
+        spent = dict.fromkeys(STAGES, 0.0)
+        for stage, begin, end in self.spans:
+            spent[stage] += end - begin
+        return {**spent, "total": time.perf_counter() - self._start}

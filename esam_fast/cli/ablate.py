@@ -93,15 +93,11 @@ def _simulated(
     model: dict[str, Any], regime: str, factor: float
 ) -> tuple[EsamConfig, Callable[[Any, int], Any], dict[str, float]]:
     """The config of the model options, a simulated SAM for an image and a seed, and its fault rates."""
-    from esam_fast import EsamConfig, set_num_threads
-    from esam_fast.cli.overrides import with_overrides
     from esam_fast.evaluate.simulated import REGIMES, SimulatedSegmenter
 
-    if model["threads"] is not None:
-        set_num_threads(model["threads"])
     faults = REGIMES[regime].scaled(factor)
 
     def segmenter(truth: Any, seed: int) -> SimulatedSegmenter:
         return SimulatedSegmenter(truth.label_map(), str(truth.image_id), faults, seed)
 
-    return with_overrides(EsamConfig(), model["settings"]), segmenter, dataclasses.asdict(faults)
+    return run.configure(model["settings"], model["threads"]), segmenter, dataclasses.asdict(faults)
