@@ -5,7 +5,7 @@ pytest benchmarks/bench_pairwise.py
 
 from __future__ import annotations
 
-import faster_coco_eval.mask
+import faster_coco_eval.core.mask as faster
 import loads
 import numpy as np
 import oracle_ops
@@ -27,7 +27,7 @@ def test_dense_1024(benchmark: BenchmarkFixture) -> None:
     bits = masks.to_bool()
     flat = torch.from_numpy(bits.reshape(n, -1)).float()
     columns = np.asfortranarray(bits.transpose(1, 2, 0).astype(np.uint8))
-    ours_rle, fast_rle = pycocotools.mask.encode(columns), faster_coco_eval.mask.encode(columns)
+    ours_rle, fast_rle = pycocotools.mask.encode(columns), faster.encode(columns)
     crowd = np.zeros(n, np.uint8)
 
     def product() -> np.ndarray:
@@ -38,7 +38,7 @@ def test_dense_1024(benchmark: BenchmarkFixture) -> None:
     peers: dict[str, Peer | str] = {
         "torch float32 matmul": Peer(product, rounds=5),
         "pycocotools RLE": Peer(lambda: pycocotools.mask.iou(ours_rle[:some], ours_rle, crowd), some / n, 3),
-        "faster-coco-eval RLE": Peer(lambda: faster_coco_eval.mask.iou(fast_rle[:some], fast_rle, crowd), some / n, 3),
+        "faster-coco-eval RLE": Peer(lambda: faster.iou(fast_rle[:some], fast_rle, crowd), some / n, 3),
     }
     iou = race(
         benchmark, lambda: mask_iou(masks, masks), peers,
