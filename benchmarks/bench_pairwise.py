@@ -1,4 +1,4 @@
-"""Mask IoU of all pairs, dense (nothing can be pruned) and on the realistic load, against RLE and a matrix product.
+"""Mask IoU of all pairs, where nothing can be pruned and on the realistic load, against RLE and a matrix product.
 
 pytest benchmarks/bench_pairwise.py
 """
@@ -17,13 +17,14 @@ from race import Peer, race
 
 from esam_fast.ops import intersections, mask_iou, max_iou
 
-DENSE = "Pairwise IoU, dense: random pixels on 256 x 256, every pair counted"
+DENSE = "Pairwise IoU, dense: masks over all of 256 x 256, every pair counted"
 REALISTIC = "Best match (Eqs. 2 and 10), realistic load"
 
 
-def test_dense_1024(benchmark: BenchmarkFixture) -> None:
-    n, some = 1024, 64
-    masks = loads.dense(n)
+@pytest.mark.parametrize("load", ["dense", "realistic"])
+def test_peers(benchmark: BenchmarkFixture, load: str) -> None:
+    n, some = 1024, 128
+    masks = loads.dense(n) if load == "dense" else loads.realistic(n)[0]
     bits = masks.to_bool()
     flat = torch.from_numpy(bits.reshape(n, -1)).float()
     columns = np.asfortranarray(bits.transpose(1, 2, 0).astype(np.uint8))
@@ -42,7 +43,7 @@ def test_dense_1024(benchmark: BenchmarkFixture) -> None:
     }
     iou = race(
         benchmark, lambda: mask_iou(masks, masks), peers,
-        group=DENSE, work="1,024 x 1,024", rounds=15, amount=(n * n, "pairs"),
+        group="Pairwise IoU, 1,024 x 1,024 masks on 256 x 256", work=load, rounds=15, amount=(n * n, "pairs"),
     )  # fmt: skip
     np.testing.assert_array_equal(iou[:some], pycocotools.mask.iou(ours_rle[:some], ours_rle, crowd))
     np.testing.assert_allclose(iou, product(), rtol=1e-6)
@@ -52,7 +53,7 @@ def test_dense_1024(benchmark: BenchmarkFixture) -> None:
 def test_dense(benchmark: BenchmarkFixture, n: int) -> None:
     masks = loads.dense(n)
     common = race(
-        benchmark, lambda: intersections(masks, masks), group=f"{DENSE}: the curve", work=f"{n:,} x {n:,}",
+        benchmark, lambda: intersections(masks, masks), group=DENSE, work=f"{n:,} x {n:,}",
         size=n, rounds=9 if n < 4000 else 2, amount=(n * n, "pairs"),
     )  # fmt: skip
     some = np.random.default_rng(0).integers(0, n, 40)
