@@ -28,7 +28,7 @@ def test_felzenszwalb(benchmark: BenchmarkFixture, environment: Environment | st
         peers["OpenCV contrib"] = environment
         if isinstance(environment, Environment):
             ask = environment.task("felzenszwalb", image=image, sigma=0.8, scale=100, min_size=50)
-            peers["OpenCV contrib"] = Peer(lambda: ask()[0], rounds=7)
+            peers["OpenCV contrib"] = Peer(ask, rounds=7, elsewhere=True)
     labels = race(
         benchmark, lambda: felzenszwalb(image), peers, group=GROUP, work=f"{side} x {side}", size=side * side,
         rounds=11, amount=(side * side, "pixels"),

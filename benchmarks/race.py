@@ -17,22 +17,31 @@ class Peer:
     """Another way to the same end.
 
     Attributes:
-        run: does the work; returns nothing, or the seconds it took (one that runs in another process).
+        run: does the work; one that runs in another process returns the seconds it took there, by the clock and of
+            the processor, any other one what it likes.
         share: of ours that `run` does, for slow peers; their seconds are divided by it.
         rounds: at most so many.
+        elsewhere: runs in another process.
     """
 
     run: Callable[[], Any]
     share: float = 1.0
     rounds: int = 100
-    seconds: list[float] = field(default_factory=list)
+    elsewhere: bool = False
+    spent: list[tuple[float, float]] = field(default_factory=list)
 
     def turn(self) -> None:
-        if len(self.seconds) < self.rounds:
-            start = time.perf_counter()
+        if len(self.spent) < self.rounds:
+            start, cpu = time.perf_counter(), time.process_time()
             told = self.run()
-            spent = time.perf_counter() - start
-            self.seconds.append((told if isinstance(told, float) else spent) / self.share)
+            here = time.perf_counter() - start, time.process_time() - cpu
+            seconds, cpu = told if self.elsewhere else here
+            self.spent.append((seconds / self.share, cpu / self.share))
+
+    def medians(self) -> tuple[float, float]:
+        """Seconds by the clock and of the processor."""
+        seconds, cpu = (statistics.median(times) for times in zip(*self.spent, strict=True))
+        return seconds, cpu
 
 
 def race(
@@ -81,10 +90,7 @@ def race(
         "cpu": statistics.median(cpu[1:]),
         "load": os.getloadavg()[0],
         "rate": None if amount is None else f"{_si(amount[0] / median)} {amount[1]}/s",
-        "peers": {
-            name: statistics.median(peer.seconds) if isinstance(peer, Peer) else peer
-            for name, peer in (peers or {}).items()
-        },
+        "peers": {name: peer.medians() if isinstance(peer, Peer) else peer for name, peer in (peers or {}).items()},
     }
     return answer
 

@@ -3,7 +3,8 @@
     pytest benchmarks/bench_*.py --benchmark-json=out.json && python benchmarks/table.py out.json [more.json ...]
 
 Peers are beside ours in the same run, taking turns with it; times are medians. "cpu" is the processor time of one call
-over all threads: what a quiet machine would need is about that over its cores, whatever else ran here meanwhile.
+over all threads, which says more than the clock where other jobs ran: a quiet machine needs about that over its cores.
+"cpu ratio" compares it with the peer's, thread for thread.
 "n^" is the exponent of growth since the row above: time as n to that power.
 """
 
@@ -32,13 +33,14 @@ def main(files: list[str]) -> None:
         for bench in found["benchmarks"]:
             groups.setdefault(bench["group"], []).append(bench)
         for title, benches in groups.items():
-            print(f"\n### {title}\n\n{markdown(*_table(benches))}")
+            head, *rows = _table(benches)
+            print(f"\n### {title}\n\n{markdown(head, rows)}")
             for bench in benches:
                 if "stages" in bench["extra_info"]:
                     print(f"\n{_stages(bench['extra_info'])}")
 
 
-def _table(benches: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def _table(benches: list[dict[str, Any]]) -> tuple[list[str], ...]:
     rows = []
     before: tuple[float, float] | None = None
     for bench in benches:
@@ -49,26 +51,17 @@ def _table(benches: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
             if before:
                 growth = f"n^{math.log(seconds / before[1]) / math.log(size / before[0]):.2f}"
             before = size, seconds
-        ours = [
-            _ms(seconds),
-            _ms(info["cpu"]) if "cpu" in info and "median" not in info else "",
-            info.get("rate") or "",
-            growth,
-        ]
-        peers = list(info.get("peers", {}).items()) or [("", "")]
-        for i, (name, theirs) in enumerate(peers):
-            told = isinstance(theirs, float)
-            ratio = f"**{theirs / seconds:.3g}**" if told else ""
-            rows.append(
-                [
-                    info["work"] if i == 0 else "",
-                    ratio,
-                    *(ours if i == 0 else [""] * 4),
-                    name,
-                    _ms(theirs) if told else theirs,
-                ]
-            )
-    return ["work", "ratio", "esam_fast ms", "cpu ms", "rate", "growth", "against", "ms"], rows
+        cpu = info["cpu"] if "median" not in info else None
+        ours = [_ms(seconds), "" if cpu is None else _ms(cpu), info.get("rate") or "", growth]
+        for i, (name, theirs) in enumerate(list(info.get("peers", {}).items()) or [("", "")]):
+            ratios, times = ["", ""], [theirs, ""]  # a text says why it is missing
+            if not isinstance(theirs, str):
+                ratios = [f"**{_figures(theirs[0] / seconds)}**", "" if cpu is None else _figures(theirs[1] / cpu)]
+                times = [_ms(spent) for spent in theirs]
+            rows.append([info["work"] if i == 0 else "", name, *ratios, *times, *(ours if i == 0 else [""] * 4)])
+    head = ["work", "against", "ratio", "cpu ratio", "its ms", "its cpu ms", "esam_fast ms", "cpu ms", "rate", "growth"]
+    unused = [k for k in range(1, len(head)) if not any(row[k] for row in rows)]
+    return tuple([cell for k, cell in enumerate(row) if k not in unused] for row in (head, *rows))
 
 
 def _stages(info: dict[str, Any]) -> str:
@@ -82,7 +75,10 @@ def _stages(info: dict[str, Any]) -> str:
 
 
 def _ms(seconds: float) -> str:
-    value = seconds * 1e3
+    return _figures(seconds * 1e3)
+
+
+def _figures(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
