@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from esam_fast.masks import Float, Int, Labels, MaskGrid
+from esam_fast.masks import Float, Int, Labels, MaskGrid, PackedMasks
 from esam_fast.ops import draw_labels, measure_labels
 from esam_fast.stages.handover import Entities
 
@@ -33,18 +33,18 @@ def entity_planes(entities: Entities, logits: Float) -> Float:
         pixels = entities.kept.pixels(i)
         holder[pixels] = flat[i, pixels]
     planes = np.full((len(entities), h * w), -np.inf, np.float32)
+    taken = PackedMasks.from_words(entities.members.masks.words & ~entities.kept.words, (h, w))
     for i in range(m):
-        kept = entities.kept.pixels(i)
-        lost = np.setdiff1d(entities.members.masks.pixels(i), kept, assume_unique=True)
+        lost = taken.pixels(i)
         theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])
         flat[i, lost] = np.minimum(flat[i, lost], -theirs)
         plane = planes[entities.owner[i]]
         np.maximum(plane, flat[i], out=plane)
     for k in range(len(entities)):
-        held = np.zeros(h * w, np.bool_)
-        held[entities.masks.pixels(k)] = True
-        plane = planes[k]
-        plane[:] = np.where(held, np.where(plane > 0, plane, np.maximum(-plane, LEAST)), -np.abs(plane))
+        plane, pixels = planes[k], entities.masks.pixels(k)
+        held = plane[pixels]
+        np.negative(np.abs(plane, out=plane), out=plane)
+        plane[pixels] = np.where(held > 0, held, np.maximum(-held, LEAST))
     return planes.reshape(-1, h, w)
 
 
