@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -52,10 +54,12 @@ class ContourNet(nn.Module):
                 nn.BatchNorm2d(b),
                 nn.ReLU(inplace=True),
             )
-            for a, b in zip(WIDTHS, WIDTHS[1:], strict=False)
+            for a, b in pairwise(WIDTHS)
         )
-        self.encode = nn.ModuleList(nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(WIDTHS, BLOCKS, strict=True))
-        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.encode = nn.ModuleList(
+            nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(WIDTHS, BLOCKS, strict=True)
+        )
+        self.lateral = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(WIDTHS))
         self.decode = nn.ModuleList(Block(w) for w in WIDTHS[:-1])
         self.contour = nn.Conv2d(WIDTHS[0], 4, 1)
         self.embedding = nn.Conv2d(WIDTHS[1], EMBEDDING, 1)
