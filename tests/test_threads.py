@@ -60,6 +60,7 @@ def calls():
         "measure": lambda b: ops.measure(masks.words, SHAPE, backend=b),
         "draw_labels": lambda b: ops.draw_labels(logits, grid, backend=b),
         "felzenszwalb": lambda b: ops.felzenszwalb(image, backend=b),
+        "watershed": lambda b: ops.watershed(image[..., 0], backend=b),
     }
 
 
