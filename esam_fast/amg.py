@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check, export, rle, superpixels
+from esam_fast._arrays import host
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb
 from esam_fast.masks import EntityMap
@@ -198,7 +199,7 @@ def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uin
         few = objects.take(np.arange(first, min(first + _DRAWN, len(objects))))
         logits = check_logits(segmenter, segmenter.logits(embedding, few.points, few.channels), grid, len(few))
         for i in range(len(few)):
-            labels = draw_labels(logits[i : i + 1], grid)
+            labels = host(draw_labels(logits[i : i + 1], grid))
             areas, boxes = measure_labels(labels, 1)
             if config.min_region_area:
                 labels = draw.clean(labels, boxes, config.min_region_area)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import Float, Int, PackedMasks, by_score
 
@@ -33,7 +33,7 @@ def split_overlaps(
         guides: PackedMasks, G masks on the same grid.
         guide_scores: [G] float32, finite.
         delta: float in [0, 1].
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
         PackedMasks, N disjoint masks in the order of `masks`; some may be empty.
@@ -50,9 +50,9 @@ def split_overlaps(
     point_pixels = _check.indices("point_pixels", point_pixels, 0, h * w, ("P",))
     point_guides = _check.indices("point_guides", point_guides, -1, g, point_pixels.shape)
     limit = _check.unit("delta", delta)
-    words, area = masks.words.copy(), masks.area.copy()
-    kernel("split_overlaps", backend)(
+    words, area = _arrays.copy(masks.words), masks.area.copy()
+    kernel("split_overlaps", backend, words)(
         words, area, masks.box, h, w, order, point_pixels, point_guides,
         guides.words, guides.area, guides.box, guide_scores, limit,
     )  # fmt: skip
-    return PackedMasks.from_words(words, masks.shape)
+    return PackedMasks.from_words(words, masks.shape, backend=backend)

@@ -1,51 +1,11 @@
-"""Entities at full resolution: one logit plane each, cut where the split gave an overlap away."""
+"""Label maps cleaned of small islands and holes."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from esam_fast.masks import Float, Labels
-from esam_fast.stages.handover import Entities
-
-LEAST = np.float32(1e-6)  # of a logit whose bit is set
-
-
-def entity_planes(entities: Entities, logits: Float) -> Float:
-    """One logit plane an entity, by score descending.
-
-    The plane is the maximum over the entity's members. Where a member lost pixels, its logit becomes
-    min(its own, -the holder's), so that the border is the holder's zero line and not a staircase. Where a sign
-    contradicts the decided bit, the bit wins.
-
-    Args:
-        entities: K entities of M members.
-        logits: float32 [M, h, w], finite; changed in place.
-
-    Returns:
-        float32 [K, h, w].
-    """
-    m, h, w = logits.shape
-    flat = logits.reshape(m, h * w)
-    holder = np.full(h * w, np.nan, np.float32)
-    for i in range(m):
-        pixels = entities.kept.pixels(i)
-        holder[pixels] = flat[i, pixels]
-    planes = np.full((len(entities), h * w), -np.inf, np.float32)
-    for i in range(m):
-        kept = entities.kept.pixels(i)
-        lost = np.setdiff1d(entities.members.masks.pixels(i), kept, assume_unique=True)
-        theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])
-        flat[i, lost] = np.minimum(flat[i, lost], -theirs)
-        plane = planes[entities.owner[i]]
-        np.maximum(plane, flat[i], out=plane)
-    for k in range(len(entities)):
-        held = np.zeros(h * w, np.bool_)
-        held[entities.masks.pixels(k)] = True
-        plane = planes[k]
-        plane[:] = np.where(held, np.where(plane > 0, plane, np.maximum(-plane, LEAST)), -np.abs(plane))
-    return planes.reshape(-1, h, w)
-
+from esam_fast.masks import Labels
 
 def clean(labels: Labels, boxes: Labels, min_area: int) -> Labels:
     """Remove islands and fill holes under `min_area` image pixels, as AMG's post-processing does (8-neighbourhood).
