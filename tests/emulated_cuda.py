@@ -21,7 +21,7 @@ from esam_fast._cuda import Kernels
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "cuda_emulation"
-FLAGS = ["-x", "c++", "-std=c++20", "-O1", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
+FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
 POISON = 0xA5
 
 

@@ -134,8 +134,8 @@ int device_count() {
 }  // namespace
 
 void bind(py::module_ m) {
-  py::class_<Array>(m, "Array").def(py::init<std::uintptr_t, std::vector<std::int64_t>, std::size_t>());
-  py::class_<Context>(m, "Context")
+  py::class_<Array>(m, "Array", py::module_local()).def(py::init<std::uintptr_t, std::vector<std::int64_t>, std::size_t>());
+  py::class_<Context>(m, "Context", py::module_local())
       .def(py::init([](int device, std::uintptr_t stream, std::function<std::uintptr_t(std::size_t)> allocate) {
         return Context{device, reinterpret_cast<cudaStream_t>(stream), [allocate](std::size_t bytes) {
                          return reinterpret_cast<void*>(allocate(bytes));

@@ -102,37 +102,32 @@ inline void resume(unsigned thread) {
   std::abort();
 }
 
-// Whether all of threads [from, to) wait for the same; if so, they may go on.
-inline bool release(unsigned from, unsigned to, Wait wait) {
-  for (unsigned k = from; k < to; ++k)
-    if (fibers[k]->wait != wait) return false;
-  for (unsigned k = from; k < to; ++k) fibers[k]->wait = Wait::none;
-  return true;
+// Runs the lanes of a warp until each has ended or waits at the block's barrier.
+inline void run_warp(unsigned first) {
+  for (;;) {
+    unsigned joint = 0, runnable = 0;
+    for (unsigned k = 0; k < 32; ++k) {
+      const unsigned thread = first + (launches % 2 ? 31 - k : k);
+      if (fibers[thread]->wait == Wait::none) resume(thread), ++runnable;
+      joint += fibers[thread]->wait == Wait::warp;
+    }
+    if (joint == 32)
+      for (unsigned k = 0; k < 32; ++k) fibers[first + k]->wait = Wait::none;
+    else if (joint > 0)
+      fail("lanes of a warp wait for others");
+    else if (runnable == 0)
+      return;
+  }
 }
 
 inline void run_block(unsigned threads) {
   for (unsigned k = 0; k < threads; ++k) fibers[k]->wait = Wait::none, fibers[k]->turn = 0;
   for (;;) {
-    bool moved = false, live = false;
-    for (unsigned k = 0; k < threads; ++k) {
-      const unsigned thread = launches % 2 ? threads - 1 - k : k;
-      if (fibers[thread]->wait == Wait::none) resume(thread), moved = true;
-    }
-    unsigned waiting = 0, ended = 0;
-    for (unsigned warp = 0; warp < threads; warp += 32) moved |= release(warp, warp + 32, Wait::warp);
-    for (unsigned k = 0; k < threads; ++k) {
-      waiting += fibers[k]->wait == Wait::block;
-      ended += fibers[k]->wait == Wait::ended;
-      live |= fibers[k]->wait != Wait::ended;
-    }
+    for (unsigned k = 0; k < threads; k += 32) run_warp(launches % 2 ? threads - 32 - k : k);
+    bool live = false;  // now every thread has ended or is at the barrier
+    for (unsigned k = 0; k < threads; ++k)
+      if (fibers[k]->wait == Wait::block) fibers[k]->wait = Wait::none, live = true;
     if (!live) return;
-    // A GPU lets a barrier pass when every thread that has not ended is there.
-    if (waiting > 0 && waiting + ended == threads) {
-      for (unsigned k = 0; k < threads; ++k)
-        if (fibers[k]->wait == Wait::block) fibers[k]->wait = Wait::none;
-      moved = true;
-    }
-    if (!moved) fail("threads wait for each other");
   }
 }
 
