@@ -5,7 +5,7 @@
 namespace esam::cuda {
 namespace {
 
-constexpr int threads = 512, warps = threads / 32;
+constexpr int threads = 256, warps = threads / 32;
 
 // Sum over the block; every thread gets it. `part` [warps] is shared memory.
 __device__ std::int64_t block_sum(int value, int* part) {
