@@ -51,14 +51,15 @@ void cluster_masks(const Words& words, const Areas& area, const Boxes& box, int 
 }
 
 void split_overlaps(Words words, Areas area, const Boxes& box, int h, int w, const Areas& order,
-                    const Areas& point_pixel, const Areas& point_guide, const Words& guide_words,
-                    const Areas& guide_area, const Boxes& guide_box, const Array<float>& guide_scores, double delta) {
+                    const Areas& point_pixel, const Areas& point_guide, const Array<float>& scores,
+                    const Words& guide_words, const Areas& guide_area, const Boxes& guide_box,
+                    const Array<float>& guide_scores, double delta, double score_margin) {
   std::uint64_t* words_out = words.mutable_data();
   std::int64_t* area_out = area.mutable_data();
   const py::gil_scoped_release released;
   esam::split_overlaps(words_out, area_out, view(words, area, box, h, w), order.data(), point_pixel.data(),
-                       point_guide.data(), point_pixel.shape(0), view(guide_words, guide_area, guide_box, h, w),
-                       guide_scores.data(), delta);
+                       point_guide.data(), point_pixel.shape(0), scores.data(),
+                       view(guide_words, guide_area, guide_box, h, w), guide_scores.data(), delta, score_margin);
 }
 
 void top_k_similarity(const Array<std::int16_t>& features, std::int64_t k, Boxes index, Boxes value) {

@@ -80,11 +80,13 @@ def split_overlaps(
     order: _Int64,
     point_pixel: _Int64,
     point_guide: _Int64,
+    scores: _Float32,
     guide_words: _Words,
     guide_area: _Int64,
     guide_box: _Int32,
     guide_scores: _Float32,
     delta: float,
+    score_margin: float,
 ) -> None: ...
 def top_k_similarity(features: _Int16, k: int, index: _Int32, value: _Int32) -> None: ...
 def mask_similarity(neighbours: _Int32, membership: _Int32, n_masks: int, out: _Float64) -> None: ...

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check, export, rle, superpixels
-from esam_fast._arrays import host
+from esam_fast import _check, export, rle
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb
 from esam_fast.masks import EntityMap
-from esam_fast.ops import draw_labels, measure_labels
 from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, mmg
@@ -190,20 +188,15 @@ def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uin
     embedding = segmenter.embed(image)
     check_embedding(segmenter, embedding, image)
     grid = embedding.grid
-    regions = superpixels.on_grid(superpixels.segment(image, config.superpixels), grid)
     points = grid.point_grid(config.mmg.points_per_side)
     score, stability = thresholds(segmenter, config.mmg)
     answer = check_answer(segmenter, segmenter.masks(embedding, points, min_score=score), grid, len(points))
-    objects = mmg.generate(answer, points, regions, config.mmg, score, stability).objects
+    objects = mmg.object_level(answer, points, config.mmg, score, stability)
     for first in range(0, len(objects), _DRAWN):
         few = objects.take(np.arange(first, min(first + _DRAWN, len(objects))))
         logits = check_logits(segmenter, segmenter.logits(embedding, few.points, few.channels), grid, len(few))
         for i in range(len(few)):
-            labels = host(draw_labels(logits[i : i + 1], grid))
-            areas, boxes = measure_labels(labels, 1)
-            if config.min_region_area:
-                labels = draw.clean(labels, boxes, config.min_region_area)
-                areas, boxes = measure_labels(labels, 1)
+            labels, areas, boxes = draw.label_map(logits[i : i + 1], grid, config.min_region_area)
             if areas[0]:
                 one = few.take(np.array([i]))
                 yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, grid)

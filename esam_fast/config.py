@@ -90,6 +90,8 @@ class EmrConfig:
         tau: a point is guided by its object mask while its best score is ahead by less than this (Eq. 6).
         cluster_iou: gallery masks with at least this IoU count as the same mask when points vote.
         delta: overlaps smaller than this share of the larger mask are cut off without a vote (Eq. 5).
+        score_margin: an overlap goes, without a vote, to the mask whose score exceeds the other's by more than this;
+            None: never. For models whose scores favour whole entities (docs/ABLATION.md).
         top_k: neighbours of a centroid that count in Eq. 7.
         min_similarity: least similarity (Eq. 7) of a pair that may merge.
         cover: a guidance mask encompasses two masks if it covers at least this share of each ...
@@ -103,6 +105,7 @@ class EmrConfig:
     tau: float = 0.1
     cluster_iou: float = 0.8
     delta: float = 0.05
+    score_margin: float | None = None
     top_k: int = 10
     min_similarity: float = 0.1
     cover: float = 0.9
@@ -112,6 +115,8 @@ class EmrConfig:
     def __post_init__(self) -> None:
         _at_least(self, 1, "points_per_side", "top_k")
         _at_least(self, 0, "tau")
+        if self.score_margin is not None:
+            _at_least(self, 0, "score_margin")
         _unit(self, "cluster_iou", "delta", "min_similarity", "cover", "concentration", "merge_support")
 
 

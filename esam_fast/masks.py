@@ -329,6 +329,7 @@ class EntityMap:
         points: float32 [K, 2], the prompt of the entity's highest-scored mask, x y in image pixels.
         stability: float32 [K], that mask's stability score.
         timings: seconds for embed, superpixels, decode, mmg, emr, usr, draw and total.
+        spans: (stage, begin, end) of each time a stage ran, in seconds since the start, in order.
         grid: the grid on which the masks in `stages` live.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
             and "usr" (disjoint).
@@ -343,6 +344,7 @@ class EntityMap:
     timings: dict[str, float]
     grid: MaskGrid
     stages: dict[str, PackedMasks | ScoredMasks] | None = None
+    spans: tuple[tuple[str, float, float], ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -17,7 +17,7 @@ from esam_fast import _arrays, _backend, superpixels
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
-from esam_fast.ops import draw_labels, entity_planes, measure_labels
+from esam_fast.ops import entity_planes
 from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
@@ -106,14 +106,18 @@ class Esam:
             with clock("usr"):
                 entities = usr.complete(refined, answer, points, grid, config.emr.tau, config.usr, backend=backend)
 
+        members = entities.members
+        with clock("decode"):
+            logits = self.segmenter.logits(embedding, members.points, members.channels)
+            logits = check_logits(self.segmenter, logits, grid, len(members))
         with clock("draw"):
-            result = self._draw(entities, embedding, grid)
+            result = self._draw(entities, logits, grid)
         if keep_stages:
             result["stages"] = {
                 "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
                 "emr": refined.masks, "usr": entities.masks,
             }  # fmt: skip
-        return EntityMap(**result, timings=clock.seconds(), grid=grid)
+        return EntityMap(**result, timings=clock.seconds(), spans=tuple(clock.spans), grid=grid)
 
     def _prompt(self, embedding: Any, points: Float, min_score: float | None = None) -> PointMasks:
         answer = self.segmenter.masks(embedding, points, min_score=min_score)
@@ -123,20 +127,14 @@ class Esam:
             return answer
         return replace(answer, masks=answer.masks.to(home))
 
-    def _draw(self, entities: Entities, embedding: Any, grid: MaskGrid) -> dict[str, Any]:
+    def _draw(self, entities: Entities, logits: Any, grid: MaskGrid) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
         members = entities.members
-        logits = self.segmenter.logits(embedding, members.points, members.channels)
-        logits = check_logits(self.segmenter, logits, grid, len(members))
         logits = _arrays.move(logits, entities.masks.device)
         planes = entity_planes(logits, members.masks, entities.kept, entities.owner, entities.masks)
         order = by_score(entities.scores)
-        drawn = draw_labels(_arrays.take(planes, order), grid, backend=self.backend)
-        areas, boxes = measure_labels(drawn, len(order), backend=self.backend)
-        labels = _arrays.host(drawn)
-        if self.config.min_region_area:
-            labels = draw.clean(labels, boxes, self.config.min_region_area)
-            areas, boxes = measure_labels(labels, len(order))
+        planes = _arrays.take(planes, order)
+        labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
         seen = areas > 0
         renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
         best_member = _best_members(entities)[order[seen]]
@@ -158,17 +156,20 @@ def _best_members(entities: Entities) -> NDArray[np.int64]:
 
 
 class _Clock:
-    """Seconds spent in each stage, and in all."""
+    """When each stage ran, in seconds since the start, and how long in all."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()
-        self._spent = dict.fromkeys(STAGES, 0.0)
+        self.spans: list[tuple[str, float, float]] = []
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
+        begin = time.perf_counter()
         yield
-        self._spent[stage] += time.perf_counter() - start
+        self.spans.append((stage, begin - self._start, time.perf_counter() - self._start))
 
     def seconds(self) -> dict[str, float]:
-        return {**self._spent, "total": time.perf_counter() - self._start}
+        spent = dict.fromkeys(STAGES, 0.0)
+        for stage, begin, end in self.spans:
+            spent[stage] += end - begin
+        return {**spent, "total": time.perf_counter() - self._start}

@@ -257,8 +257,9 @@ def emr(segmenter: Any, embedding: Any, objects: Masks, superpixels: np.ndarray,
     seen = ask_guidance(segmenter, embedding, points, config.emr.tau)
     representative = cluster_masks(seen.bits, seen.scores, config.emr.cluster_iou)
     votes = np.where(seen.bits.any(axis=(1, 2)), representative, -1)
-    at, delta = pixels_of(points, embedding.grid), config.emr.delta
-    kept = split_overlaps(objects.bits, objects.scores, at, votes, seen.bits, seen.scores, delta)
+    margin = np.inf if config.emr.score_margin is None else config.emr.score_margin
+    at, rules = pixels_of(points, embedding.grid), (config.emr.delta, margin)
+    kept = split_overlaps(objects.bits, objects.scores, at, votes, seen.bits, seen.scores, *rules)
     return merge(disjoint_pieces(objects, kept, config.min_area), seen, superpixels, embedding, config.emr)
 
 

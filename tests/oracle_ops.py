@@ -26,6 +26,12 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros(shape), where=np.asarray(whole) > 0)
 
 
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a @ b.T of whole numbers. Some BLAS kernels raise the flag for invalid values on lanes that they do not use."""
+    with np.errstate(invalid="ignore"):
+        return a @ b.T
+
+
 def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Common pixels of every pair, int64 [N, M]: a matrix product, exact for counts under 2^24."""
     out = np.zeros((len(a), len(b)), np.int64)
@@ -38,7 +44,7 @@ def intersections(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         left = left.reshape(len(left), -1).astype(np.float32)
         for j in range(0, len(b), CHUNK):
             right = b[j : j + CHUNK][window]
-            out[i : i + CHUNK, j : j + CHUNK] = left @ right.reshape(len(right), -1).astype(np.float32).T
+            out[i : i + CHUNK, j : j + CHUNK] = product(left, right.reshape(len(right), -1).astype(np.float32))
     return out
 
 
@@ -96,8 +102,9 @@ def split_overlaps(
     guides: np.ndarray,
     guide_scores: np.ndarray,
     delta: float,
+    score_margin: float = np.inf,
 ) -> np.ndarray:
-    """Make the masks disjoint, pair by pair in the order, by delta and the guidance votes (Eqs. 5 and 6)."""
+    """Make the masks disjoint, pair by pair in the order, by score, delta and the guidance votes (Eqs. 5 and 6)."""
     masks, order = masks.copy(), order_of(scores)
     met = intersections(masks, masks) > 0  # masks only shrink: who never met never will
     for i, p in enumerate(order):
@@ -107,7 +114,9 @@ def split_overlaps(
             if common == 0:
                 continue
             voters = point_guides[overlap.ravel()[point_pixels] & (point_guides >= 0)]
-            if common / max(p_area, q_area) < delta or len(voters) == 0:
+            if float(scores[p]) - float(scores[q]) > score_margin:
+                loser = q
+            elif common / max(p_area, q_area) < delta or len(voters) == 0:
                 loser = p if p_area > q_area else q
             else:
                 voted, votes = np.unique(voters, return_counts=True)
@@ -122,11 +131,11 @@ def top_k_similarity(features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
     """The k others of highest dot product of each row (ties: lower index), int32 [K, k]; -1 and 0: none."""
     n = len(features)
     index, value = np.full((n, k), -1, np.int32), np.zeros((n, k), np.int32)
-    product = features.astype(np.float64) @ features.astype(np.float64).T  # integers under 2^53: exact
+    dots = product(features.astype(np.float64), features.astype(np.float64))  # under 2^53: exact
     for i in range(n):
         others = np.delete(np.arange(n), i)
-        best = others[np.argsort(-product[i, others], kind="stable")][:k]
-        index[i, : len(best)], value[i, : len(best)] = best, product[i, best]
+        best = others[np.argsort(-dots[i, others], kind="stable")][:k]
+        index[i, : len(best)], value[i, : len(best)] = best, dots[i, best]
     return index, value
 
 

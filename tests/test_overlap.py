@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from esam_fast.ops import split_overlaps
 
 
-def split(masks, scores, votes, guides, delta, backend, guide_scores=None):
+def split(masks, scores, votes, guides, delta, backend, guide_scores=None, **options):
     """Split masks of one row; votes: {pixel: guide}. Returns the pictures."""
     masks, guides = rows(*masks), rows(*guides)
     result = split_overlaps(
@@ -33,6 +33,7 @@ def split(masks, scores, votes, guides, delta, backend, guide_scores=None):
         np.ones(len(guides), np.float32) if guide_scores is None else np.array(guide_scores, np.float32),
         delta,
         backend=backend,
+        **options,
     )
     return ["".join(".#"[int(bit)] for bit in mask[0]) for mask in result.to_bool()]
 
@@ -93,6 +94,17 @@ def test_small_or_unseen_overlap_by_hand(backend):
     assert split([P, Q], [1, 2], {}, [LEFT], 0.05, backend) == ["####......", Q]
 
 
+def test_clear_lead_needs_no_vote_by_hand(backend):
+    # The guide is for Q, and Q is the smaller; a lead above the margin still gives the overlap to P.
+    p, q = "########..", "......####"
+    for lead, left in ((0.25, [p, "........##"]), (0.125, ["######....", q])):
+        for votes in ({6: 0}, {}):
+            assert split([p, q], [0.5 + lead, 0.5], votes, [q], 0.05, backend, score_margin=0.125) == left
+        assert split([q, p], [0.5, 0.5 + lead], {6: 0}, [q], 0.05, backend, score_margin=0.125) == left[::-1]
+    # Equal scores are no lead even at a margin of 0.
+    assert split([p, q], [1, 1], {6: 0}, [q], 0.05, backend, score_margin=0.0) == ["######....", q]
+
+
 def test_current_state_counts_by_hand(backend):
     # a (6) and b (6) meet in 4, 5: b, the second, loses them and has 4 left. b (6-9) and c (8-12, 5 pixels)
     # meet in 8, 9: c is now the larger and loses them; by the masks as given, b would be.
@@ -130,11 +142,11 @@ def arguments(rng, masks):
     )
 
 
-def check(masks, scores, pixels, votes, guides, guide_scores, delta, backend):
+def check(masks, scores, pixels, votes, guides, guide_scores, delta, backend, **options):
     packed, packed_guides = frozen(pack(masks)), frozen(pack(guides))
     rest = [read_only(a) for a in (scores, pixels, votes)]
-    result = split_overlaps(packed, *rest, packed_guides, read_only(guide_scores), delta, backend=backend)
-    expected = oracle.split_overlaps(masks, scores, pixels, votes, guides, guide_scores, delta)
+    result = split_overlaps(packed, *rest, packed_guides, read_only(guide_scores), delta, backend=backend, **options)
+    expected = oracle.split_overlaps(masks, scores, pixels, votes, guides, guide_scores, delta, **options)
     np.testing.assert_array_equal(result.to_bool(), expected)
     np.testing.assert_array_equal(result.area, expected.sum(axis=(1, 2)))
     np.testing.assert_array_equal(result.box, pack(expected).box)
@@ -148,6 +160,7 @@ def check(masks, scores, pixels, votes, guides, guide_scores, delta, backend):
 def test_equals_oracle(backend, rng, n, shape):
     masks = blobs(rng, n, shape)
     check(masks, *arguments(rng, masks), 0.05, backend)
+    check(masks, *arguments(rng, masks), 0.05, backend, score_margin=0.25)
 
 
 def test_no_points_no_guides(backend, rng):
@@ -172,7 +185,8 @@ def test_properties(backend, data):
     scores = data.draw(scores_for(masks))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     delta = data.draw(st.sampled_from((0.0, 0.05, 0.25, 1.0)))
-    disjoint = check(masks, scores, *arguments(rng, masks)[1:], delta, backend)
+    margin = data.draw(st.sampled_from((0.0, 0.25, np.inf)))
+    disjoint = check(masks, scores, *arguments(rng, masks)[1:], delta, backend, score_margin=margin)
     assert (disjoint.sum(axis=0) == masks.any(axis=0)).all()  # every pixel keeps exactly one owner
     assert not (disjoint & ~masks).any()
 
@@ -200,6 +214,7 @@ def test_refusals(backend):
         "guides": None,
         "guide_scores": np.ones(1, int),
         "delta": "0.05",
+        "score_margin": None,
     }
     for name, value in wrong_type.items():
         with pytest.raises(TypeError, match=f"^{name} must"):
@@ -219,6 +234,8 @@ def test_refusals(backend):
         ("delta", -0.01),
         ("delta", 1.01),
         ("delta", float("nan")),
+        ("score_margin", -0.01),
+        ("score_margin", float("nan")),
     ]
     for name, value in wrong_value:
         with pytest.raises(ValueError, match=f"^{name} must"):

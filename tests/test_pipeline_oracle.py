@@ -79,6 +79,7 @@ def test_more_scenes(backend, seed):
         {"emr": {"tau": 1.0}},
         {"emr": {"delta": 0.0}},
         {"emr": {"delta": 1.0}},
+        {"emr": {"score_margin": 1 / 64}},  # a step of the scores: a lead of exactly the margin is none
         {"emr": {"cluster_iou": 0.4, "top_k": 3}},
         {"emr": {"merge_support": 0.0, "min_similarity": 0.0}},
         {"emr": {"merge_support": 0.1, "cover": 0.5, "concentration": 0.0}},

@@ -17,6 +17,11 @@ ESAM_HD inline double share(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
+// Whether mask p is scored so far above q that their overlap is p's without a vote.
+ESAM_HD inline bool outranks(float score_p, float score_q, double margin) {
+  return static_cast<double>(score_p) - static_cast<double>(score_q) > margin;
+}
+
 ESAM_HD inline std::int64_t min64(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
 // Where the boxes of two masks meet: the words that can hold common pixels, and how many pixels that can be.

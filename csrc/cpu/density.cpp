@@ -8,7 +8,7 @@
 namespace esam {
 
 void mask_mean(const Masks& masks, const double* plane, double* out) {
-  parallel_for(masks.n, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(masks.n, worth(0.03 * masks.h * masks.w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       const std::int32_t* box = masks.box + 4 * i;
       const Meeting own = meeting(box, masks.area[i], box, masks.area[i], masks.w);

@@ -47,7 +47,7 @@ void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, i
     const auto [x0, x1] = xs.reach(b[0], b[2]);
     spans[k] = {y0, y1, x0, x1};
   }
-  parallel_for(image_h, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(image_h, std::max<std::int64_t>(8, worth(10.0 * image_w)), [&](std::int64_t first, std::int64_t last) {
     std::vector<float> best(image_w), row(w);
     std::vector<std::int64_t> live;
     for (std::int64_t k = 0; k < n; ++k)

@@ -18,7 +18,8 @@ void cluster_masks(const Masks& masks, const std::int64_t* order, double thresho
 // overlap.cpp; words, area: the masks' own, changed in place
 void split_overlaps(std::uint64_t* words, std::int64_t* area, const Masks& masks, const std::int64_t* order,
                     const std::int64_t* point_pixel, const std::int64_t* point_guide, std::int64_t n_points,
-                    const Masks& guides, const float* guide_scores, double delta);
+                    const float* scores, const Masks& guides, const float* guide_scores, double delta,
+                    double score_margin);
 
 // topk.cpp; features [n, c], index and value [n, k], neighbours [n, k], membership [n], out [masks, masks]
 void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t c, std::int64_t k,

@@ -55,7 +55,8 @@ class Ballot {
 
 void split_overlaps(std::uint64_t* words, std::int64_t* area, const Masks& masks, const std::int64_t* order,
                     const std::int64_t* point_pixel, const std::int64_t* point_guide, std::int64_t n_points,
-                    const Masks& guides, const float* guide_scores, double delta) {
+                    const float* scores, const Masks& guides, const float* guide_scores, double delta,
+                    double score_margin) {
   const Ballot ballot(point_pixel, point_guide, n_points, masks.stride());
   std::vector<std::int64_t> counts(guides.n, 0);
   for (std::int64_t i = 0; i < masks.n; ++i)
@@ -64,13 +65,15 @@ void split_overlaps(std::uint64_t* words, std::int64_t* area, const Masks& masks
       const Meeting m = meet(masks, p, masks, q);
       const std::int64_t common = intersection(masks, p, masks, q, m);
       if (common == 0) continue;
-      std::int64_t guide = -1;
-      if (!(share(common, std::max(area[p], area[q])) < delta))
-        guide = ballot.winner(masks.mask(p), masks.mask(q), m.first, m.last, guide_scores, counts);
-      const bool p_loses =
-          guide < 0 ? area[p] > area[q]
-                    : iou(intersection(masks, p, guides, guide), area[p], guides.area[guide]) <
-                          iou(intersection(masks, q, guides, guide), area[q], guides.area[guide]);
+      bool p_loses = false;
+      if (!outranks(scores[p], scores[q], score_margin)) {
+        std::int64_t guide = -1;
+        if (!(share(common, std::max(area[p], area[q])) < delta))
+          guide = ballot.winner(masks.mask(p), masks.mask(q), m.first, m.last, guide_scores, counts);
+        p_loses = guide < 0 ? area[p] > area[q]
+                            : iou(intersection(masks, p, guides, guide), area[p], guides.area[guide]) <
+                                  iou(intersection(masks, q, guides, guide), area[q], guides.area[guide]);
+      }
       std::uint64_t* loser = words + (p_loses ? p : q) * masks.stride();
       const std::uint64_t* owner = masks.mask(p_loses ? q : p);
       for (std::size_t word = m.first; word < m.last; ++word) loser[word] &= ~owner[word];

@@ -1,6 +1,7 @@
 // Logits to bits in one pass, with area, box and stability; areas and boxes of masks already packed.
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "common/rules.hpp"
 #include "cpu/ops.hpp"
@@ -44,26 +45,27 @@ std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, int cols, float offset,
                  std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
   const std::size_t pixels = static_cast<std::size_t>(h) * w, stride = (pixels + 63) / 64;
-  parallel_for(n, 4, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(n, worth(0.3 * pixels), [&](std::int64_t first, std::int64_t last) {
     const auto above = simd().above;
+    std::vector<std::uint64_t> row((cols + 63) / 64);
     for (std::int64_t i = first; i < last; ++i) {
-      const float* plane = logits + i * pixels;
       std::uint64_t* out = words + i * stride;
       std::fill(out, out + stride, 0);
       Extent extent;
       std::int64_t high = 0, low = 0;
-      for (int y = 0; y < rows; ++y)
+      for (int y = 0; y < rows; ++y) {
+        const std::size_t start = static_cast<std::size_t>(y) * w;
+        const Above exceed = above(logits + i * pixels + start, cols, offset, row.data());
+        low += exceed.low, high += exceed.high;
         for (int x = 0; x < cols; x += 64) {
-          const float* v = plane + static_cast<std::size_t>(y) * w + x;
-          const int count = std::min(64, cols - x);
-          const std::uint64_t bits = above(v, count, 0.0f);
-          high += std::popcount(above(v, count, offset));
-          low += std::popcount(above(v, count, -offset));
+          const std::uint64_t bits = row[x / 64];
+          if (!bits) continue;
           extent.add(bits, x, y);
-          const std::size_t bit = static_cast<std::size_t>(y) * w + x, shift = bit % 64;
+          const std::size_t bit = start + x, shift = bit % 64;
           out[bit / 64] |= bits << shift;
           if (shift && bits >> (64 - shift)) out[bit / 64 + 1] |= bits >> (64 - shift);
         }
+      }
       extent.store(area + i, box + 4 * i);
       stability[i] = static_cast<float>(share(high, low));
     }
@@ -72,7 +74,7 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
 
 void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area, std::int32_t* box) {
   const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
-  parallel_for(n, 16, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(n, worth(0.03 * h * w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
       Extent extent;
       for (int y = 0; y < h; ++y)

@@ -15,6 +15,11 @@ inline std::atomic<int>& num_threads() {
   return n;
 }
 
+// The grain at which a chunk is worth a thread's start: 50 us of items that take about so long each.
+inline std::int64_t worth(double nanoseconds) {
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(50'000 / (nanoseconds + 1)));
+}
+
 // body(first, last) over [0, n) in chunks of `grain`, on as many threads as are allowed and useful.
 template <class Body>
 void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {

@@ -1,6 +1,8 @@
 #include "cpu/simd.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define ESAM_X86 1
@@ -20,20 +22,40 @@ std::int64_t and_count_portable(const std::uint64_t* a, const std::uint64_t* b, 
 }
 
 template <auto AndCount>
-void four_times(const std::uint64_t* a, std::size_t stride, const std::uint64_t* b, std::size_t n, std::int64_t* out) {
-  for (int k = 0; k < 4; ++k) out[k] = AndCount(a + k * stride, b, n);
+void and_count_tile(const std::uint64_t* a, const std::uint64_t* b, std::size_t stride, std::size_t n,
+                    std::int64_t* out) {
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 4; ++j) out[4 * i + j] = AndCount(a + i * stride, b + j * stride, n);
 }
 
-std::int32_t dot_portable(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
-  std::int32_t sum = 0;
-  for (std::size_t i = 0; i < n; ++i) sum += static_cast<std::int32_t>(a[i]) * b[i];
-  return sum;
+// Blocks of 4 rows x `columns` columns of a panel: each lane is a column, so nothing is summed across lanes.
+template <auto Block, int columns>
+void dot_panel(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
+               std::int32_t* out) {
+  for (int j = 0; j < panel_columns; j += columns) Block(a, stride, panel + 2 * j, pairs, out + j);
 }
 
-std::uint64_t above_portable(const float* v, int n, float threshold) {
-  std::uint64_t bits = 0;
-  for (int i = 0; i < n; ++i) bits |= static_cast<std::uint64_t>(v[i] > threshold) << i;
-  return bits;
+void dot_block_portable(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
+                        std::int32_t* out) {
+  for (int i = 0; i < 4; ++i) {
+    std::int32_t sum[16] = {};
+    for (std::size_t p = 0; p < pairs; ++p)
+      for (int j = 0; j < 16; ++j)
+        for (int half = 0; half < 2; ++half)
+          sum[j] += static_cast<std::int32_t>(a[i * stride + 2 * p + half]) * panel[2 * (panel_columns * p + j) + half];
+    for (int j = 0; j < 16; ++j) out[i * panel_columns + j] = sum[j];
+  }
+}
+
+Above above_portable(const float* v, int n, float offset, std::uint64_t* bits) {
+  std::fill(bits, bits + (n + 63) / 64, 0);
+  Above counts{};
+  for (int i = 0; i < n; ++i) {
+    bits[i / 64] |= static_cast<std::uint64_t>(v[i] > 0.0f) << (i % 64);
+    counts.low += v[i] > -offset;
+    counts.high += v[i] > offset;
+  }
+  return counts;
 }
 
 void blend_portable(const float* left, const float* right, float t, int n, float* out) {
@@ -66,30 +88,44 @@ __attribute__((target("avx2,popcnt"))) std::int64_t and_count_avx2(const std::ui
   return total;
 }
 
-__attribute__((target("avx2"))) std::int32_t dot_avx2(const std::int16_t* a, const std::int16_t* b, std::size_t n) {
-  __m256i sum = _mm256_setzero_si256();
-  std::size_t i = 0;
-  for (; i + 16 <= n; i += 16)
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)),
-                                                  _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i))));
-  alignas(32) std::int32_t lanes[8];
-  _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), sum);
-  std::int32_t total = 0;
-  for (int lane : lanes) total += lane;
-  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
-  return total;
+inline std::int32_t pair_at(const std::int16_t* at) {
+  std::int32_t pair;
+  std::memcpy(&pair, at, sizeof pair);
+  return pair;
 }
 
-__attribute__((target("avx2"))) std::uint64_t above_avx2(const float* v, int n, float threshold) {
-  const __m256 limit = _mm256_set1_ps(threshold);
-  std::uint64_t bits = 0;
-  int i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const int mask = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(v + i), limit, _CMP_GT_OQ));
-    bits |= static_cast<std::uint64_t>(mask) << i;
+__attribute__((target("avx2"))) void dot_block_avx2(const std::int16_t* a, std::size_t stride, const std::int16_t* panel,
+                                                    std::size_t pairs, std::int32_t* out) {
+  __m256i sum[4][2] = {};
+  for (std::size_t p = 0; p < pairs; ++p) {
+    const __m256i* columns = reinterpret_cast<const __m256i*>(panel + 2 * panel_columns * p);
+    const __m256i left = _mm256_loadu_si256(columns), right = _mm256_loadu_si256(columns + 1);
+    for (int i = 0; i < 4; ++i) {
+      const __m256i row = _mm256_set1_epi32(pair_at(a + i * stride + 2 * p));
+      sum[i][0] = _mm256_add_epi32(sum[i][0], _mm256_madd_epi16(row, left));
+      sum[i][1] = _mm256_add_epi32(sum[i][1], _mm256_madd_epi16(row, right));
+    }
   }
-  for (; i < n; ++i) bits |= static_cast<std::uint64_t>(v[i] > threshold) << i;
-  return bits;
+#pragma GCC unroll 8
+  for (int k = 0; k < 8; ++k)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + k / 2 * panel_columns) + k % 2, sum[k / 2][k % 2]);
+}
+
+__attribute__((target("avx2,popcnt"))) Above above_avx2(const float* v, int n, float offset, std::uint64_t* bits) {
+  const __m256 zero = _mm256_setzero_ps(), low = _mm256_set1_ps(-offset), high = _mm256_set1_ps(offset);
+  Above counts{};
+  int i = 0;
+  for (std::uint64_t word; i + 64 <= n; i += 64, *bits++ = word) {
+    word = 0;
+    for (int at = 0; at < 64; at += 8) {
+      const __m256 values = _mm256_loadu_ps(v + i + at);
+      word |= static_cast<std::uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(values, zero, _CMP_GT_OQ))) << at;
+      counts.low += __builtin_popcount(_mm256_movemask_ps(_mm256_cmp_ps(values, low, _CMP_GT_OQ)));
+      counts.high += __builtin_popcount(_mm256_movemask_ps(_mm256_cmp_ps(values, high, _CMP_GT_OQ)));
+    }
+  }
+  const Above rest = above_portable(v + i, n - i, offset, bits);
+  return {counts.low + rest.low, counts.high + rest.high};
 }
 
 __attribute__((target("avx2"))) void blend_avx2(const float* left, const float* right, float t, int n, float* out) {
@@ -117,41 +153,58 @@ __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::ui
   return _mm512_reduce_add_epi64(_mm512_add_epi64(sum0, sum1));
 }
 
-__attribute__((target(ESAM_AVX512))) void and_count4_avx512(const std::uint64_t* a, std::size_t stride,
-                                                            const std::uint64_t* b, std::size_t n,
-                                                            std::int64_t* out) {
-  __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (std::size_t i = 0; i < n; i += 8) {
-    const __mmask8 live = n - i >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - i)) - 1);
-    const __m512i right = _mm512_maskz_loadu_epi64(live, b + i);
-    for (int k = 0; k < 4; ++k)
-      sum[k] = _mm512_add_epi64(
-          sum[k],
-          _mm512_popcnt_epi64(_mm512_and_si512(_mm512_maskz_loadu_epi64(live, a + k * stride + i), right)));
+__attribute__((target(ESAM_AVX512))) void and_count_tile_avx512(const std::uint64_t* a, const std::uint64_t* b,
+                                                                 std::size_t stride, std::size_t n,
+                                                                 std::int64_t* out) {
+  __m512i sum[16];
+  for (__m512i& each : sum) each = _mm512_setzero_si512();
+  for (std::size_t word = 0; word < n; word += 8) {
+    const __mmask8 live = n - word >= 8 ? 0xff : static_cast<__mmask8>((1u << (n - word)) - 1);
+    __m512i row[4];
+    for (int i = 0; i < 4; ++i) row[i] = _mm512_maskz_loadu_epi64(live, a + i * stride + word);
+    for (int j = 0; j < 4; ++j) {
+      const __m512i column = _mm512_maskz_loadu_epi64(live, b + j * stride + word);
+      for (int i = 0; i < 4; ++i)
+        sum[4 * i + j] =
+            _mm512_add_epi64(sum[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(row[i], column)));
+    }
   }
-  for (int k = 0; k < 4; ++k) out[k] = _mm512_reduce_add_epi64(sum[k]);
+#pragma GCC unroll 16  // else the sums live in memory
+  for (int k = 0; k < 16; ++k) out[k] = _mm512_reduce_add_epi64(sum[k]);
 }
 
-__attribute__((target(ESAM_AVX512))) std::int32_t dot_avx512(const std::int16_t* a, const std::int16_t* b,
-                                                             std::size_t n) {
-  __m512i sum = _mm512_setzero_si512();
-  std::size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    sum = _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i)));
-  std::int32_t total = _mm512_reduce_add_epi32(sum);
-  for (; i < n; ++i) total += static_cast<std::int32_t>(a[i]) * b[i];
-  return total;
+__attribute__((target(ESAM_AVX512))) void dot_block_avx512(const std::int16_t* a, std::size_t stride,
+                                                           const std::int16_t* panel, std::size_t pairs,
+                                                           std::int32_t* out) {
+  __m512i sum[4][4] = {};
+  for (std::size_t p = 0; p < pairs; ++p) {
+    __m512i row[4];
+    for (int i = 0; i < 4; ++i) row[i] = _mm512_set1_epi32(pair_at(a + i * stride + 2 * p));
+    for (int j = 0; j < 4; ++j) {
+      const __m512i columns = _mm512_loadu_si512(panel + 2 * (panel_columns * p + 16 * j));
+      for (int i = 0; i < 4; ++i) sum[i][j] = _mm512_add_epi32(sum[i][j], _mm512_madd_epi16(row[i], columns));
+    }
+  }
+#pragma GCC unroll 16
+  for (int k = 0; k < 16; ++k) _mm512_storeu_si512(out + k / 4 * panel_columns + 16 * (k % 4), sum[k / 4][k % 4]);
 }
 
-__attribute__((target(ESAM_AVX512))) std::uint64_t above_avx512(const float* v, int n, float threshold) {
-  const __m512 limit = _mm512_set1_ps(threshold);
-  std::uint64_t bits = 0;
+__attribute__((target(ESAM_AVX512))) Above above_avx512(const float* v, int n, float offset, std::uint64_t* bits) {
+  const __m512 zero = _mm512_setzero_ps(), low = _mm512_set1_ps(-offset), high = _mm512_set1_ps(offset);
+  const __m512i one = _mm512_set1_epi32(1);
+  __m512i exceed_low = _mm512_setzero_si512(), exceed_high = exceed_low;
+  if (n % 64) bits[n / 64] = 0;
   for (int i = 0; i < n; i += 16) {
     const __mmask16 live = n - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (n - i)) - 1);
-    const __mmask16 mask = _mm512_mask_cmp_ps_mask(live, _mm512_maskz_loadu_ps(live, v + i), limit, _CMP_GT_OQ);
-    bits |= static_cast<std::uint64_t>(mask) << i;
+    const __m512 values = _mm512_maskz_loadu_ps(live, v + i);
+    const __mmask16 set = _mm512_mask_cmp_ps_mask(live, values, zero, _CMP_GT_OQ);
+    std::memcpy(reinterpret_cast<char*>(bits) + i / 8, &set, sizeof set);
+    const __mmask16 over_low = _mm512_mask_cmp_ps_mask(live, values, low, _CMP_GT_OQ);
+    const __mmask16 over_high = _mm512_mask_cmp_ps_mask(live, values, high, _CMP_GT_OQ);
+    exceed_low = _mm512_mask_add_epi32(exceed_low, over_low, exceed_low, one);
+    exceed_high = _mm512_mask_add_epi32(exceed_high, over_high, exceed_high, one);
   }
-  return bits;
+  return {_mm512_reduce_add_epi32(exceed_low), _mm512_reduce_add_epi32(exceed_high)};
 }
 
 __attribute__((target(ESAM_AVX512))) void blend_avx512(const float* left, const float* right, float t, int n,
@@ -177,17 +230,19 @@ std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std:
 
 std::vector<Simd> found_variants() {
   std::vector<Simd> found = {
-      {"portable", and_count_portable, four_times<and_count_portable>, dot_portable, above_portable, blend_portable}};
+      {"portable", and_count_portable, and_count_tile<and_count_portable>, dot_panel<dot_block_portable, 16>, above_portable,
+       blend_portable}};
 #ifdef ESAM_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
-    found.push_back({"avx2", and_count_avx2, four_times<and_count_avx2>, dot_avx2, above_avx2, blend_avx2});
+    found.push_back({"avx2", and_count_avx2, and_count_tile<and_count_avx2>, dot_panel<dot_block_avx2, 16>, above_avx2, blend_avx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
-    found.push_back({"avx512", and_count_avx512, and_count4_avx512, dot_avx512, above_avx512, blend_avx512});
+    found.push_back({"avx512", and_count_avx512, and_count_tile_avx512, dot_panel<dot_block_avx512, 64>, above_avx512, blend_avx512});
 #endif
 #ifdef ESAM_NEON
-  found.push_back({"neon", and_count_neon, four_times<and_count_neon>, dot_portable, above_portable, blend_portable});
+  found.push_back({"neon", and_count_neon, and_count_tile<and_count_neon>, dot_panel<dot_block_portable, 16>, above_portable,
+       blend_portable});
 #endif
   return found;
 }

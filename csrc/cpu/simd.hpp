@@ -7,17 +7,27 @@
 
 namespace esam {
 
+constexpr int panel_columns = 64;  // of `dot_panel`
+
+// How many values exceed -offset, and offset.
+struct Above {
+  std::int64_t low, high;
+};
+
 struct Simd {
   const char* name;
   // Number of bits set in a[i] & b[i], i < n.
   std::int64_t (*and_count)(const std::uint64_t* a, const std::uint64_t* b, std::size_t n);
-  // The same for four masks a + k * stride at once, so that b is read only once: out[k].
-  void (*and_count4)(const std::uint64_t* a, std::size_t stride, const std::uint64_t* b, std::size_t n,
-                     std::int64_t* out);
-  // Sum of a[i] * b[i], i < n; exact: the caller keeps it within int32.
-  std::int32_t (*dot)(const std::int16_t* a, const std::int16_t* b, std::size_t n);
-  // Bit i of the result = v[i] > threshold, i < n <= 64.
-  std::uint64_t (*above)(const float* v, int n, float threshold);
+  // The same for each of four masks a + i * stride with each of four masks b + j * stride, so that words are read
+  // less often: out[4 * i + j].
+  void (*and_count_tile)(const std::uint64_t* a, const std::uint64_t* b, std::size_t stride, std::size_t n,
+                         std::int64_t* out);
+  // Dot products of four rows a + i * stride of `pairs` pairs with a panel of columns [pairs, panel_columns, 2]:
+  // out[4, panel_columns]; exact: the caller keeps them, and every part of a sum, within int32.
+  void (*dot_panel)(const std::int16_t* a, std::size_t stride, const std::int16_t* panel, std::size_t pairs,
+                    std::int32_t* out);
+  // Bit i % 64 of bits[i / 64] = v[i] > 0, i < n, the rest of the last word 0; and v against -offset and offset.
+  Above (*above)(const float* v, int n, float offset, std::uint64_t* bits);
   // out[i] = left[i] * (1 - t) + right[i] * t, i < n, in float32 without fused multiply-add.
   void (*blend)(const float* left, const float* right, float t, int n, float* out);
 };

@@ -8,25 +8,51 @@
 #include "cpu/simd.hpp"
 
 namespace esam {
+namespace {
+
+// The k best of what is offered, in the order (value descending, then index ascending); indices come ascending.
+struct Best {
+  std::int32_t *index, *value;  // [k]
+  std::int64_t k, held = 0;
+  std::int32_t limit = INT32_MIN;  // what is not above it is not among them
+
+  void offer(std::int32_t who, std::int32_t similarity) {
+    std::int64_t slot = held < k ? held++ : k - 1;
+    for (; slot > 0 && value[slot - 1] < similarity; --slot) value[slot] = value[slot - 1], index[slot] = index[slot - 1];
+    value[slot] = similarity, index[slot] = who;
+    if (held == k) limit = value[k - 1];
+  }
+};
+
+}  // namespace
 
 void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t c, std::int64_t k,
                       std::int32_t* index, std::int32_t* value) {
-  parallel_for(n, 16, [&](std::int64_t first, std::int64_t last) {
-    const auto dot = simd().dot;
-    std::fill(index + first * k, index + last * k, -1);
-    std::fill(value + first * k, value + last * k, 0);
-    for (std::int64_t i = first; i < last; ++i) {
-      std::int32_t* best = value + i * k;
-      std::int32_t* who = index + i * k;
-      std::int64_t held = 0;
-      for (std::int64_t j = 0; j < n; ++j) {
-        if (j == i) continue;
-        const std::int32_t similarity = dot(features + i * c, features + j * c, c);
-        if (held == k && similarity <= best[k - 1]) continue;  // ties stay with the lower index
-        std::int64_t slot = held < k ? held++ : k - 1;
-        for (; slot > 0 && best[slot - 1] < similarity; --slot) best[slot] = best[slot - 1], who[slot] = who[slot - 1];
-        best[slot] = similarity;
-        who[slot] = static_cast<std::int32_t>(j);
+  // Copies filled up with zeros: of the rows, to fours; of the columns, as panels [pairs, panel_columns, 2].
+  const std::int64_t pairs = (c + 1) / 2, fours = (n + 3) / 4, panels = (n + panel_columns - 1) / panel_columns;
+  std::vector<std::int16_t> row(fours * 4 * pairs * 2), panel(panels * panel_columns * pairs * 2);
+  parallel_for(panels, worth(1.0 * panel_columns * c), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first * panel_columns; i < std::min(n, last * panel_columns); ++i) {
+      std::copy(features + i * c, features + (i + 1) * c, row.data() + i * pairs * 2);
+      std::int16_t* column = panel.data() + (i / panel_columns * pairs * panel_columns + i % panel_columns) * 2;
+      for (std::int64_t at = 0; at < c; ++at) column[at / 2 * panel_columns * 2 + at % 2] = features[i * c + at];
+    }
+  });
+  parallel_for(fours, worth(4.0 * n * (2.0 + 0.02 * c)), [&](std::int64_t first, std::int64_t last) {
+    std::fill(index + 4 * first * k, index + std::min(n, 4 * last) * k, -1);
+    std::fill(value + 4 * first * k, value + std::min(n, 4 * last) * k, 0);
+    std::int32_t dot[4 * panel_columns];
+    for (std::int64_t i = 4 * first; i < std::min(n, 4 * last); i += 4) {
+      const std::int64_t rows = std::min<std::int64_t>(4, n - i);
+      Best best[4];
+      for (std::int64_t r = 0; r < rows; ++r) best[r] = {index + (i + r) * k, value + (i + r) * k, k};
+      for (std::int64_t j = 0; j < n; j += panel_columns) {
+        simd().dot_panel(row.data() + i * pairs * 2, pairs * 2, panel.data() + j * pairs * 2, pairs, dot);
+        const std::int64_t columns = std::min<std::int64_t>(panel_columns, n - j);
+        for (std::int64_t r = 0; r < rows; ++r)
+          for (std::int64_t q = 0; q < columns; ++q)
+            if (dot[r * panel_columns + q] > best[r].limit && i + r != j + q)
+              best[r].offer(static_cast<std::int32_t>(j + q), dot[r * panel_columns + q]);
       }
     }
   });

@@ -64,12 +64,12 @@ void bind_nms(py::module_& m) {
 void bind_overlap(py::module_& m) {
   m.def("split_overlaps", [](const Context& context, const Array& words, const Array& area, const Array& box, int h,
                              int w, const Array& order, const Array& point_pixel, const Array& point_guide,
-                             const Array& guide_words, const Array& guide_area, const Array& guide_box,
-                             const Array& guide_scores, double delta) {
+                             const Array& scores, const Array& guide_words, const Array& guide_area,
+                             const Array& guide_box, const Array& guide_scores, double delta, double score_margin) {
     split_overlaps(on(context), words.as<std::uint64_t>(), area.as<std::int64_t>(), view(words, area, box, h, w),
                    order.as<std::int64_t>(), point_pixel.as<std::int64_t>(), point_guide.as<std::int64_t>(),
-                   point_pixel.size(0), view(guide_words, guide_area, guide_box, h, w), guide_scores.as<float>(),
-                   delta);
+                   point_pixel.size(0), scores.as<float>(), view(guide_words, guide_area, guide_box, h, w),
+                   guide_scores.as<float>(), delta, score_margin);
   });
 }
 

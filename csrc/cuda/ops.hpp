@@ -21,7 +21,8 @@ void cluster_masks(const Context& context, const Masks& masks, const std::int64_
 // overlap.cu
 void split_overlaps(const Context& context, std::uint64_t* words, std::int64_t* area, const Masks& masks,
                     const std::int64_t* order, const std::int64_t* point_pixel, const std::int64_t* point_guide,
-                    std::int64_t n_points, const Masks& guides, const float* guide_scores, double delta);
+                    std::int64_t n_points, const float* scores, const Masks& guides, const float* guide_scores,
+                    double delta, double score_margin);
 
 // topk.cu
 void top_k_similarity(const Context& context, const std::int16_t* features, std::int64_t n, std::int64_t c,

@@ -68,7 +68,7 @@ __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, cons
 // One block takes the pairs that met, one by one in the order, since each looks at what the ones before it left.
 __global__ void __launch_bounds__(threads)
     split(std::uint64_t* words, std::int64_t* area, Masks masks, const std::int64_t* order, const std::uint64_t* met,
-          Masks guides, Ballot ballot, double delta) {
+          const float* scores, Masks guides, Ballot ballot, double delta, double score_margin) {
   __shared__ int counts[warps];
   __shared__ std::int64_t best[warps];
   const std::int64_t row_words = (masks.n + 63) / 64;
@@ -82,10 +82,11 @@ __global__ void __launch_bounds__(threads)
         const std::int64_t p_area = area[p], q_area = area[q];
         const std::int64_t common = block_intersection(masks.mask(p), masks.mask(q), m, counts);
         if (common == 0) continue;
+        const bool p_outranks = outranks(scores[p], scores[q], score_margin);
         std::int64_t guide = -1;
-        if (!(share(common, p_area > q_area ? p_area : q_area) < delta))
+        if (!p_outranks && !(share(common, p_area > q_area ? p_area : q_area) < delta))
           guide = elect(ballot, masks.mask(p), masks.mask(q), best);
-        bool p_loses = p_area > q_area;
+        bool p_loses = !p_outranks && p_area > q_area;
         if (guide >= 0) {
           const std::uint64_t* guidance = guides.mask(guide);
           const std::int64_t with_p =
@@ -107,12 +108,14 @@ __global__ void __launch_bounds__(threads)
 
 void split_overlaps(const Context& context, std::uint64_t* words, std::int64_t* area, const Masks& masks,
                     const std::int64_t* order, const std::int64_t* point_pixel, const std::int64_t* point_guide,
-                    std::int64_t n_points, const Masks& guides, const float* guide_scores, double delta) {
+                    std::int64_t n_points, const float* scores, const Masks& guides, const float* guide_scores,
+                    double delta, double score_margin) {
   if (masks.n == 0) return;
   // Masks only shrink: who does not meet at the start never will.
   const std::uint64_t* met = claim_matrix("split_overlaps", context, masks, order, Meets{});
   const Ballot ballot{point_pixel, point_guide, n_points, guide_scores, context.room<int>(guides.n)};
-  launch("split_overlaps", &split, 1, threads, context, words, area, masks, order, met, guides, ballot, delta);
+  launch("split_overlaps", &split, 1, threads, context, words, area, masks, order, met, scores, guides, ballot,
+         delta, score_margin);
 }
 
 }  // namespace esam::cuda

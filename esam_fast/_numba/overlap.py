@@ -75,11 +75,13 @@ def split_overlaps(
     order: Int64s,
     point_pixel: Int64s,  # [P]
     point_rep: Int64s,  # [P], -1: no vote
+    scores: Floats,
     guidance_words: Words,  # [G, W]
     guidance_area: Int64s,
     guidance_box: Int32s,
     guidance_scores: Floats,
     delta: float,
+    score_margin: float,
 ) -> None:
     """Give each overlap to one of its two masks, pair by pair in `order`, until all are disjoint."""
     start, votes, voted = _by_pixel(point_pixel, point_rep, h * w)
@@ -93,10 +95,13 @@ def split_overlaps(
                 continue
             first, last = word_range(box[p], box[q], w)
             p_part, q_part = words[p, first:last], words[q, first:last]
+            outranks = np.float64(scores[p]) - np.float64(scores[q]) > score_margin
             count = 0
-            if shared / max(area[p], area[q]) >= delta:
+            if not outranks and shared / max(area[p], area[q]) >= delta:
                 count = _collect(p_part, q_part, first, start, votes, voted, ballots)
-            if count == 0:
+            if outranks:
+                p_loses = False
+            elif count == 0:
                 p_loses = area[p] > area[q]
             else:
                 g = _winner(ballots[:count], tally, guidance_scores)

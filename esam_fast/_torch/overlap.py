@@ -19,11 +19,13 @@ def split_overlaps(
     order: Int64s,
     point_pixel: Int64s,  # [P]
     point_guide: Int64s,  # [P]
+    scores: Floats,  # [N]
     guide_words: Any,  # [G, W]
     guide_area: Int64s,
     guide_box: Int32s,
     guide_scores: Floats,
     delta: float,
+    score_margin: float,
 ) -> None:
     """Give every overlap of two masks to one owner, pair by pair in the order, on the masks' current state."""
     packed = tensor(words)
@@ -38,11 +40,12 @@ def split_overlaps(
             inter = int(overlap.sum())
             if inter == 0:
                 continue
+            outranks = float(scores[p]) - float(scores[q]) > score_margin
             winner = -1
-            if not inter / max(area[p], area[q]) < delta:
+            if not outranks and not inter / max(area[p], area[q]) < delta:
                 winner = _winner(guide[overlap[pixel].cpu().numpy()], guide_scores)
             if winner < 0:
-                p_loses = area[p] > area[q]
+                p_loses = not outranks and area[p] > area[q]
             else:
                 shared = bits[[p, q]] & unpack(guides[winner : winner + 1], h * w)
                 p_iou, q_iou = _ious(shared, area[[p, q]], int(guide_area[winner]))

@@ -9,6 +9,7 @@ from esam_fast.cli.ablate import ablate
 from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
+from esam_fast.cli.profile import profile
 from esam_fast.cli.segment import segment
 from esam_fast.cli.weights import weights
 
@@ -24,6 +25,7 @@ def main() -> None:
 
 main.add_command(segment)
 main.add_command(demo)
+main.add_command(profile)
 main.add_command(info)
 main.add_command(evaluate)
 main.add_command(ablate)

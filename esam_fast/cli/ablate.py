@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @shared.truth_options
 @click.option("--images", required=True, metavar="DIR", type=shared.DIR, help="Folder of images.")
 @click.option("--json", "out", required=True, metavar="OUT", type=shared.JSON, help="File for the numbers.")
-@click.option("--table", type=click.Choice(["3", "4", "superpixels"]), default="3", show_default=True)
+@click.option("--table", type=click.Choice(["3", "4", "rules", "superpixels"]), default="3", show_default=True)
 @click.option("--compare", metavar="NAME,...", default="", help="Rows for other methods: those of esam-fast eval.")
 @click.option("--simulated", is_flag=True, help="A simulated SAM over the annotations instead of a segmenter.")
 @click.option("--regime", type=click.Choice(["blind", "entity"]), default="blind", show_default=True,
@@ -53,6 +53,7 @@ def ablate(
     \b
     Table 3: modules on and off (M: MMG, E: EMR, U: USR)
     Table 4: theta_O, gamma_O, delta, tau, rho, points
+    rules: what the paper leaves open
     superpixels: Felzenszwalb against SLIC
 
     Intervals are 95 % over images drawn with replacement. Predictions are written to OUT.predictions.jsonl as they
@@ -92,15 +93,11 @@ def _simulated(
     model: dict[str, Any], regime: str, factor: float
 ) -> tuple[EsamConfig, Callable[[Any, int], Any], dict[str, float]]:
     """The config of the model options, a simulated SAM for an image and a seed, and its fault rates."""
-    from esam_fast import EsamConfig, set_num_threads
-    from esam_fast.cli.overrides import with_overrides
     from esam_fast.evaluate.simulated import REGIMES, SimulatedSegmenter
 
-    if model["threads"] is not None:
-        set_num_threads(model["threads"])
     faults = REGIMES[regime].scaled(factor)
 
     def segmenter(truth: Any, seed: int) -> SimulatedSegmenter:
         return SimulatedSegmenter(truth.label_map(), str(truth.image_id), faults, seed)
 
-    return with_overrides(EsamConfig(), model["settings"]), segmenter, dataclasses.asdict(faults)
+    return run.configure(model["settings"], model["threads"]), segmenter, dataclasses.asdict(faults)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from esam_fast.config import EsamConfig
     from esam_fast.pipeline import Esam
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +49,20 @@ def model_options(command: Command) -> Command:
     return command
 
 
+def configure(settings: tuple[str, ...], threads: int | None) -> EsamConfig:
+    """The config that --set asks for; sets the threads that --threads asks for.
+
+    Raises:
+        click.BadParameter: an unknown name, or a value that its field refuses.
+    """
+    from esam_fast import EsamConfig, set_num_threads
+    from esam_fast.cli.overrides import with_overrides
+
+    if threads is not None:
+        set_num_threads(threads)
+    return with_overrides(EsamConfig(), settings)
+
+
 def load(
     segmenter: str,
     checkpoint: str | None,
@@ -63,12 +78,9 @@ def load(
     Raises:
         click.UsageError: an option asks for something that is not there.
     """
-    from esam_fast import Esam, EsamConfig, load_segmenter, set_num_threads
-    from esam_fast.cli.overrides import with_overrides
+    from esam_fast import Esam, load_segmenter
 
-    config = with_overrides(EsamConfig(), settings)
-    if threads is not None:
-        set_num_threads(threads)
+    config = configure(settings, threads)
     with one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
         answers = load_segmenter(segmenter, checkpoint, device, dtype)
     with one_line(click.UsageError, debug):

@@ -55,7 +55,20 @@ TABLE4: dict[str, Changes] = {
 
 SUPERPIXELS: dict[str, Changes] = {name: {"superpixels": {"method": name}} for name in ("felzenszwalb", "slic")}
 
-TABLES = {"3": TABLE3, "4": TABLE4, "superpixels": SUPERPIXELS}
+# Rules and values that the paper leaves open, or gives and which another would do better on a simulated SAM.
+RULES: dict[str, Changes] = {
+    "M+E+U": {},
+    "M+U": _modules("MU"),
+    "E+U": _modules("EU"),
+    **{f"score_margin={v}": {"emr": {"score_margin": v}} for v in (0.1, 0.05, 0.03)},
+    "E+U, score_margin=0.05": _merged(_modules("EU"), {"emr": {"score_margin": 0.05}}),
+    "delta=0": {"emr": {"delta": 0.0}},
+    "delta=0, score_margin=0.05": {"emr": {"delta": 0.0, "score_margin": 0.05}},
+    "merge_support=0": {"emr": {"merge_support": 0.0}},
+    "top_k=20": {"emr": {"top_k": 20}},
+}
+
+TABLES = {"3": TABLE3, "4": TABLE4, "rules": RULES, "superpixels": SUPERPIXELS}
 _PUBLISHED = {**published.TABLE3, **published.TABLE4}
 
 

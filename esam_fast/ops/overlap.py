@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import Float, Int, PackedMasks, by_score
@@ -15,15 +17,17 @@ def split_overlaps(
     guides: PackedMasks,
     guide_scores: Float,
     delta: float,
+    score_margin: float = math.inf,
     *,
     backend: str | None = None,
 ) -> PackedMasks:
     """Make masks disjoint (Eqs. 5 and 6, Sec. 3.3).
 
     For every pair p before q by score descending, then index ascending, on their current state, let O be their
-    overlap. If it is less than `delta` of the larger mask, or no point votes in it, the larger mask loses it (tie:
-    q). Otherwise the guide with most votes among the points in O (ties: higher score, then lower index) decides: O
-    goes to whichever of p and q has the higher IoU with that guide (tie: p).
+    overlap. If p's score exceeds q's by more than `score_margin`, q loses O. Else, if O is less than `delta` of the
+    larger mask, or no point votes in it, the larger mask loses it (tie: q). Otherwise the guide with most votes among
+    the points in O (ties: higher score, then lower index) decides: O goes to whichever of p and q has the higher IoU
+    with that guide (tie: p).
 
     Args:
         masks: PackedMasks, N masks on one grid.
@@ -33,6 +37,7 @@ def split_overlaps(
         guides: PackedMasks, G masks on the same grid.
         guide_scores: [G] float32, finite.
         delta: float in [0, 1].
+        score_margin: float, at least 0; infinity: never.
         backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
@@ -43,16 +48,20 @@ def split_overlaps(
         BackendUnavailable: a backend asked for by name is not here.
     """
     n = len(_check.packed("masks", masks))
-    order = by_score(_check.finite("scores", scores, (n,)))
+    scores = _check.finite("scores", scores, (n,))
+    order = by_score(scores)
     g = len(_check.packed("guides", guides, masks))
     guide_scores = _check.finite("guide_scores", guide_scores, (g,))
     h, w = masks.shape
     point_pixels = _check.indices("point_pixels", point_pixels, 0, h * w, ("P",))
     point_guides = _check.indices("point_guides", point_guides, -1, g, point_pixels.shape)
     limit = _check.unit("delta", delta)
+    margin = _check.real("score_margin", score_margin)
+    if not margin >= 0.0:
+        raise ValueError(f"score_margin must be at least 0, got {score_margin!r}")
     words, area = _arrays.copy(masks.words), masks.area.copy()
     kernel("split_overlaps", backend, words)(
-        words, area, masks.box, h, w, order, point_pixels, point_guides,
-        guides.words, guides.area, guides.box, guide_scores, limit,
+        words, area, masks.box, h, w, order, point_pixels, point_guides, scores,
+        guides.words, guides.area, guides.box, guide_scores, limit, margin,
     )  # fmt: skip
     return PackedMasks.from_words(words, masks.shape, backend=backend)

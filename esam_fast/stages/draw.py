@@ -1,11 +1,33 @@
-"""Label maps cleaned of small islands and holes."""
+"""Logit planes of entities drawn at full resolution, and cleaned of small islands and holes."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
 
-from esam_fast.masks import Labels
+from esam_fast._arrays import host
+from esam_fast.masks import Int, Labels, MaskGrid
+from esam_fast.ops import draw_labels, measure_labels
+
+def label_map(
+    planes: Any, grid: MaskGrid, min_region_area: int, *, backend: str | None = None
+) -> tuple[Labels, Int, Labels]:
+    """Draw planes float32 [K, h, w]: labels int32 [H, W] (k + 1 for plane k), areas int64 [K], boxes int32 [K, 4].
+
+    Planes may live on a GPU; the labels are drawn and measured there, and returned in NumPy.
+
+    Holes and islands under `min_region_area` image pixels are cleaned (see `clean`); 0: none.
+    """
+    drawn = draw_labels(planes, grid, backend=backend)
+    areas, boxes = measure_labels(drawn, len(planes), backend=backend)
+    labels = host(drawn)
+    if min_region_area:
+        labels = clean(labels, boxes, min_region_area)
+        areas, boxes = measure_labels(labels, len(planes), backend=backend)
+    return labels, areas, boxes
+
 
 def clean(labels: Labels, boxes: Labels, min_area: int) -> Labels:
     """Remove islands and fill holes under `min_area` image pixels, as AMG's post-processing does (8-neighbourhood).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -44,9 +45,10 @@ def refine(
         return _settle(objects, objects.masks.painted(), min_area)
     votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
     votes[gallery.masks.area == 0] = -1
+    margin = math.inf if config.score_margin is None else config.score_margin
     disjoint = split_overlaps(
         objects.masks, objects.scores, gallery.pixels, votes, gallery.masks, gallery.scores, config.delta,
-        backend=backend,
+        margin, backend=backend,
     )  # fmt: skip
     entities = _settle(objects, disjoint, min_area)
     labels = entities.masks.to_labels()

@@ -7,7 +7,7 @@ import numpy as np
 from esam_fast.config import MmgConfig
 from esam_fast.masks import Float, Int, PointMasks, ScoredMasks
 from esam_fast.ops import mask_mean, max_iou, nms
-from esam_fast.stages.handover import Gallery, Levels, best_levels, guided_levels
+from esam_fast.stages.handover import OBJECT, Gallery, Levels, best_levels, guided_levels
 from esam_fast.superpixels import Superpixels
 
 
@@ -36,26 +36,45 @@ def generate(
         score_threshold, stability_threshold: masks below either, and empty ones, are dropped first.
         backend: of the operations.
     """
-
-    def sound(candidates: ScoredMasks) -> ScoredMasks:
-        return candidates.take(
-            (candidates.masks.area > 0)
-            & (candidates.scores.astype(np.float64) >= score_threshold)
-            & (candidates.stability.astype(np.float64) >= stability_threshold)
-        )
-
+    floors = score_threshold, stability_threshold
     if not config.enabled:
-        return _amg_list(sound(_all_levels(answer, points)), config.amg_nms, backend)
+        return _amg_list(_sound(_all_levels(answer, points), *floors), config.amg_nms, backend)
+    objects = object_level(answer, points, config, *floors, backend=backend)
+    parts, subparts = (
+        _adaptive_nms(_sound(_level(answer, points, k), *floors), superpixels, config.n_t, backend) for k in (1, 0)
+    )
+    return Levels(objects, parts, subparts)
 
-    def level(k: int) -> ScoredMasks:
-        return sound(ScoredMasks.of_levels(answer, points, np.full(len(answer), k)))
 
-    best = sound(ScoredMasks.of_levels(answer, points, best_levels(answer.scores)))
-    objects = level(2)
+def object_level(
+    answer: PointMasks,
+    points: Float,
+    config: MmgConfig,
+    score_threshold: float,
+    stability_threshold: float,
+    *,
+    backend: str | None = None,
+) -> ScoredMasks:
+    """The distinct object masks that the best-level map confirms (Eqs. 1 and 2); arguments as in `generate`."""
+    floors = score_threshold, stability_threshold
+    best = _sound(_level(answer, points, best_levels(answer.scores)), *floors)
+    objects = _sound(_level(answer, points, OBJECT), *floors)
     objects = objects.take(nms(objects.masks, objects.scores, config.theta_o, backend=backend))
     agreement, _ = max_iou(objects.masks, best.masks, backend=backend)
-    parts, subparts = (_adaptive_nms(level(k), superpixels, config.n_t, backend) for k in (1, 0))
-    return Levels(objects.take(agreement >= config.gamma_o), parts, subparts)
+    return objects.take(agreement >= config.gamma_o)
+
+
+def _level(answer: PointMasks, points: Float, levels: int | Int) -> ScoredMasks:
+    """One mask a point: of one level, or of the level named for each."""
+    return ScoredMasks.of_levels(answer, points, np.broadcast_to(levels, len(answer)))
+
+
+def _sound(candidates: ScoredMasks, score_threshold: float, stability_threshold: float) -> ScoredMasks:
+    return candidates.take(
+        (candidates.masks.area > 0)
+        & (candidates.scores.astype(np.float64) >= score_threshold)
+        & (candidates.stability.astype(np.float64) >= stability_threshold)
+    )
 
 
 def _adaptive_nms(candidates: ScoredMasks, superpixels: Superpixels, least: float, backend: str | None) -> ScoredMasks:

@@ -42,6 +42,19 @@ def load_sam(
     return SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled)
 
 
+def untrained(model: str, device: str = "auto", dtype: str = "auto") -> SamSegmenter:
+    """An official model with random weights: as fast as with any others, and good for nothing else.
+
+    Args:
+        model: "vit_b", "vit_l" or "vit_h".
+        device, dtype: see `SamSegmenter`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        sam = segment_anything.sam_model_registry[model]().eval()
+    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights")
+
+
 def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:
     """The largest of the models whose weights are here that the device has memory for; None: none of them.
 
