@@ -1,4 +1,4 @@
-"""The CUDA kernels on a CPU: their sources, built as plain C++ against tests/cuda_emulation, behind the real adapter."""
+"""The CUDA kernels on a CPU: their sources as plain C++, with tests/cuda_emulation, behind the package's adapter."""
 
 from __future__ import annotations
 

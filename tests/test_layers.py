@@ -89,7 +89,7 @@ def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
         if any(name.split(".")[0] == "torch" for name in imports(path, at_load=False))
     }
     elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "_torch/"))}
-    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py"}
+    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling.py"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda p: p.name)

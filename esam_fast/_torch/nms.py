@@ -10,9 +10,7 @@ from torch import Tensor
 from esam_fast._torch.bits import Bools, Doubles, Int32s, Int64s, chunks, common, iou, tensor
 
 
-def nms(
-    words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, thresholds: Doubles, keep: Bools
-) -> None:
+def nms(words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, thresholds: Doubles, keep: Bools) -> None:
     """Which masks no earlier kept one removes: keep [N]."""
     limits = tensor(thresholds, tensor(words))
     leader = _leaders(words, area, h * w, order, lambda iou, rows: iou > limits[rows, None])

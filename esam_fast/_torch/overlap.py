@@ -67,4 +67,3 @@ def _winner(votes: Int64s, scores: Floats) -> int:
 def _ious(shared: Tensor, areas: Int64s, guide_area: int) -> list[float]:
     inter = shared.sum(1).cpu().numpy()
     return [float(i / (a + guide_area - i)) if a + guide_area > i else 0.0 for i, a in zip(inter, areas, strict=True)]
-

@@ -25,7 +25,7 @@ def draw_labels(planes: Any, grid: MaskGrid, *, backend: str | None = None) -> A
         backend: "native", "cuda", "numba", "torch", or None for the best one for where the planes live.
 
     Returns:
-        [H, W] int32: k + 1 for plane k (ties: the lower k), 0 where no sample is positive; it lives where the planes do.
+        [H, W] int32: k + 1 for plane k (ties: the lower k), 0 where no sample is positive; where the planes live.
 
     Raises:
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.

@@ -11,6 +11,7 @@ from esam_fast._arrays import host
 from esam_fast.masks import Int, Labels, MaskGrid
 from esam_fast.ops import draw_labels, measure_labels
 
+
 def label_map(
     planes: Any, grid: MaskGrid, min_region_area: int, *, backend: str | None = None
 ) -> tuple[Labels, Int, Labels]:

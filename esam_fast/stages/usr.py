@@ -80,11 +80,11 @@ def complete(
     additions = rescore(extra.scores, gains, extra.masks.area)
     kept = extra.masks.painted(covered)
     owner = _homes(entities.masks, extra.masks, kept, config.rho, backend)
-    new = owner[owner >= len(entities)]
-    everything = np.concatenate([np.arange(len(entities)), owner])
-    scores = np.concatenate([entities.scores, additions[owner >= len(entities)]])
+    homes, first = np.unique(owner, return_index=True)
+    scores = np.concatenate([entities.scores, additions[first[homes >= len(entities)]]])  # a new one's is its first's
+    together = np.concatenate([np.arange(len(entities)), owner])
     return Entities(
-        PackedMasks.concatenate([entities.masks, kept]).united(everything, len(entities) + len(new)),
+        PackedMasks.concatenate([entities.masks, kept]).united(together, len(scores)),
         scores,
         ScoredMasks.concatenate([entities.members, replace(extra, scores=additions)]),
         PackedMasks.concatenate([entities.kept, kept]),

@@ -117,7 +117,8 @@ class SamSegmenter:
                 with their scores. No other point is changed by that.
 
         Returns:
-            PointMasks, on the segmenter's GPU if it has one. Of a decoder that answers with one mask only, all three levels are that mask.
+            PointMasks, on the segmenter's GPU if it has one. Of a decoder that answers with one mask only, all three
+            levels are that mask.
         """
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
