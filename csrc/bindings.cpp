@@ -7,6 +7,9 @@
 #include "cpu/parallel.hpp"
 #include "cpu/region_tree.hpp"
 #include "cpu/simd.hpp"
+#ifdef ESAM_CUDA
+#include "cuda/bindings.hpp"
+#endif
 
 namespace py = pybind11;
 
@@ -177,6 +180,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("choose_simd", &esam::choose_simd);
 #ifdef ESAM_CUDA
   m.attr("cuda_built") = true;
+  esam::cuda::bind(m.def_submodule("cuda"));
 #else
   m.attr("cuda_built") = false;
 #endif

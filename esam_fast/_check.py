@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from esam_fast import _arrays
+
 if TYPE_CHECKING:
     from esam_fast.masks import PackedMasks
 
@@ -18,18 +20,38 @@ def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | N
     if not isinstance(value, np.ndarray) or value.dtype != expected:
         came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
         raise TypeError(f"{name} must be a NumPy array of {expected}, got {came}")
-    if value.ndim != len(shape) or any(
-        isinstance(want, int) and have != want for have, want in zip(value.shape, shape, strict=True)
-    ):
-        wanted = ", ".join("any" if want is None else str(want) for want in shape)
-        raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
+    _shape(name, value, shape)
     return np.ascontiguousarray(value)
+
+
+def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None], place: Any = ...) -> Any:
+    """`array`, or a torch tensor that meets the same demands (uint64 is int64 there); `place`: where it must live."""
+    if not _arrays.is_tensor(value):
+        value = array(name, value, dtype, shape)
+    elif not _arrays.has_dtype(value, dtype):
+        raise TypeError(f"{name} must be of {np.dtype(dtype)} (words of a tensor: int64), got {value.dtype} tensor")
+    else:
+        _shape(name, value, shape)
+        value = value.contiguous()
+    if place is not ... and _arrays.place(value) != place:
+        raise ValueError(f"{name} must be {_where(place)}, got {_where(_arrays.place(value))}")
+    return value
 
 
 def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[np.float32]:
     """A float32 array of this shape without NaN or infinity."""
     checked = array(name, value, np.float32, shape)
     if not np.isfinite(checked).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return checked
+
+
+def finite_either(name: str, value: Any, shape: Sequence[int | str | None]) -> Any:
+    """`finite`, or such a tensor."""
+    if not _arrays.is_tensor(value):
+        return finite(name, value, shape)
+    checked = either(name, value, np.float32, shape)
+    if not checked.isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return checked
 
@@ -66,6 +88,8 @@ def packed(name: str, value: Any, like: PackedMasks | None = None) -> PackedMask
         raise TypeError(f"{name} must be PackedMasks, got {type(value).__name__}")
     if like is not None and value.shape != like.shape:
         raise ValueError(f"{name} must be on a grid of shape {like.shape}, got {value.shape}")
+    if like is not None and value.device != like.device:
+        raise ValueError(f"{name} must be {_where(like.device)}, got masks {_where(value.device)}")
     return value
 
 
@@ -75,3 +99,15 @@ def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | s
     if checked.size and (checked.min() < least or checked.max() >= end):
         raise ValueError(f"{name} must lie in [{least}, {end}), got {checked.min()} to {checked.max()}")
     return checked
+
+
+def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
+    if value.ndim != len(shape) or any(
+        isinstance(want, int) and have != want for have, want in zip(value.shape, shape, strict=True)
+    ):
+        wanted = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
+
+
+def _where(place: Any) -> str:
+    return "in NumPy on the host" if place is None else f"on {place}"

@@ -1,5 +1,7 @@
 """Types of the compiled module: raw kernels that write into arrays which `esam_fast.ops` has checked and allocated."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,24 @@ _Float64 = NDArray[np.float64]
 
 compiler: str
 cuda_built: bool
+
+class _Cuda:
+    """The submodule `cuda` of a build with CUDA kernels: each takes a Context, then an Array for every array."""
+
+    class Array:
+        """Memory on the device: address, shape, bytes an item."""
+
+        def __init__(self, address: int, shape: Sequence[int], item: int) -> None: ...
+
+    class Context:
+        """Device, stream (its handle), and a function that lends so many bytes of memory by their address."""
+
+        def __init__(self, device: int, stream: int, allocate: Callable[[int], int]) -> None: ...
+
+    def device_count(self) -> int: ...
+    def __getattr__(self, name: str) -> Callable[..., int | None]: ...
+
+cuda: _Cuda
 
 def set_num_threads(n: int) -> None: ...
 def simd_level() -> str: ...

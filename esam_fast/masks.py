@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -18,17 +18,17 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class PackedMasks:
-    """N binary masks on one grid, 64 pixels a word.
+    """N binary masks on one grid, 64 pixels a word, in NumPy or with their words on a torch device.
 
     Attributes:
         words: uint64 [N, ceil(h * w / 64)]; bit i of a mask is pixel i in row-major order: word i // 64,
-            bit i % 64. Pad bits are 0.
-        area: int64 [N], pixels set.
-        box: int32 [N, 4], x0 y0 x1 y1, half-open; 0 0 0 0 for an empty mask.
+            bit i % 64. Pad bits are 0. Or such a torch tensor, as int64.
+        area: int64 [N], pixels set; in NumPy in either case, as everything that is decided on.
+        box: int32 [N, 4], x0 y0 x1 y1, half-open; 0 0 0 0 for an empty mask; in NumPy.
         shape: (h, w) of the grid.
     """
 
-    words: NDArray[np.uint64]
+    words: Any
     area: Int
     box: NDArray[np.int32]
     shape: tuple[int, int]
@@ -37,13 +37,11 @@ class PackedMasks:
         h, w = self.shape
         _check.integer("shape[0]", h, 0)
         _check.integer("shape[1]", w, 0)
-        n = len(self.words) if isinstance(self.words, np.ndarray) and self.words.ndim else 0
-        for name, dtype, shape in (
-            ("words", np.uint64, (n, words_per_mask(self.shape))),
-            ("area", np.int64, (n,)),
-            ("box", np.int32, (n, 4)),
-        ):
-            object.__setattr__(self, name, _check.array(name, getattr(self, name), dtype, shape))
+        words = self.words
+        n = len(words) if (isinstance(words, np.ndarray) or _arrays.is_tensor(words)) and words.ndim else 0
+        object.__setattr__(self, "words", _check.either("words", words, np.uint64, (n, words_per_mask(self.shape))))
+        object.__setattr__(self, "area", _check.array("area", self.area, np.int64, (n,)))
+        object.__setattr__(self, "box", _check.array("box", self.box, np.int32, (n, 4)))
 
     @classmethod
     def from_bool(cls, masks: Bool) -> PackedMasks:
@@ -60,18 +58,18 @@ class PackedMasks:
         return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w))
 
     @classmethod
-    def from_words(cls, words: NDArray[np.uint64], shape: tuple[int, int]) -> PackedMasks:
+    def from_words(cls, words: Any, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
         """Masks from their words: areas and boxes are measured."""
         from esam_fast.ops import measure
 
-        area, box = measure(words, shape)
+        area, box = measure(words, shape, backend=backend)
         return cls(words, area, box, shape)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int]) -> PackedMasks:
-        """No masks on a grid of this shape."""
+    def empty(cls, shape: tuple[int, int], device: Any = None) -> PackedMasks:
+        """No masks on a grid of this shape, in NumPy or on a torch device."""
         return cls(
-            np.zeros((0, words_per_mask(shape)), np.uint64),
+            _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), device),
             np.zeros(0, np.int64),
             np.zeros((0, 4), np.int32),
             shape,
@@ -83,7 +81,7 @@ class PackedMasks:
         for i, part in enumerate(parts):
             _check.packed(f"parts[{i}]", part, parts[0])
         return cls(
-            np.concatenate([p.words for p in parts]),
+            _arrays.concatenate([p.words for p in parts]),
             np.concatenate([p.area for p in parts]),
             np.concatenate([p.box for p in parts]),
             parts[0].shape,
@@ -98,8 +96,23 @@ class PackedMasks:
         np.bitwise_or.at(words, (labels.ravel()[pixel], pixel // 64), bit)
         return cls.from_words(words, labels.shape)
 
+    @property
+    def device(self) -> Any:
+        """None for masks in NumPy, else the torch device of their words."""
+        return _arrays.place(self.words)
+
+    def to(self, device: Any) -> PackedMasks:
+        """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu")."""
+        words = _arrays.move(self.words, device)
+        words = words.view(np.uint64) if device is None else words
+        return PackedMasks(words, self.area, self.box, self.shape)
+
     def to_labels(self) -> Labels:
         """Label map int32 [h, w] of disjoint masks: the index of the mask that holds each pixel, -1 where none does."""
+        if self.device is not None:
+            from esam_fast._torch.bits import labels_of
+
+            return _arrays.host(labels_of(self.words, self.shape))
         labels = np.full(self.shape, -1, np.int32)
         for i in range(len(self)):
             labels.ravel()[self.pixels(i)] = i
@@ -109,19 +122,33 @@ class PackedMasks:
         """Flat grid indices of the pixels of mask `i`, ascending."""
         _, y0, _, y1 = self.box[i].tolist()
         first, last = y0 * self.shape[1] // 64, (y1 * self.shape[1] + 63) // 64
-        words = self.words[i, first:last].astype("<u8", copy=False)
+        words = _arrays.host(self.words[i, first:last]).view(np.uint64).astype("<u8", copy=False)
         return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")) + first * 64
 
     def to_bool(self) -> Bool:
-        """The masks as bool [N, h, w]."""
+        """The masks as bool [N, h, w], in NumPy."""
         h, w = self.shape
-        bytes_ = self.words.astype("<u8", copy=False).view(np.uint8)
+        bytes_ = self.to(None).words.astype("<u8", copy=False).view(np.uint8)
         bits = np.unpackbits(bytes_, axis=1, count=h * w, bitorder="little")
         return bits.view(np.bool_).reshape(len(self), h, w)
 
     def take(self, indices: NDArray[Any]) -> PackedMasks:
         """The masks at these indices (integers, or a bool per mask)."""
-        return PackedMasks(self.words[indices], self.area[indices], self.box[indices], self.shape)
+        return PackedMasks(_arrays.take(self.words, indices), self.area[indices], self.box[indices], self.shape)
+
+    def painted(self, covered: PackedMasks | None = None) -> PackedMasks:
+        """Masks in order, each without the pixels of those before it, nor of `covered`, one mask on the same grid."""
+        words = _arrays.copy(self.words)
+        start = words[:0] if covered is None else covered.words
+        taken = _arrays.join_rows(start, np.zeros(len(start), np.int64), 1)[0]
+        for row in words:
+            row &= ~taken
+            taken |= row
+        return PackedMasks.from_words(words, self.shape)
+
+    def united(self, groups: Int, n: int) -> PackedMasks:
+        """Disjoint masks joined into n: mask k holds the pixels of those whose group, int64 [N], is k."""
+        return PackedMasks.from_words(_arrays.join_rows(self.words, groups, n), self.shape)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -248,10 +275,10 @@ class ScoredMasks:
     channels: NDArray[np.int8]
 
     @classmethod
-    def empty(cls, shape: tuple[int, int]) -> ScoredMasks:
-        """No masks on a grid of this shape."""
+    def empty(cls, shape: tuple[int, int], device: Any = None) -> ScoredMasks:
+        """No masks on a grid of this shape, in NumPy or on a torch device."""
         none = np.zeros(0, np.float32)
-        return cls(PackedMasks.empty(shape), none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.int8))
+        return cls(PackedMasks.empty(shape, device), none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.int8))
 
     @classmethod
     def of_levels(cls, answer: PointMasks, points: Float, levels: NDArray[Any]) -> ScoredMasks:

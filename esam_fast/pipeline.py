@@ -6,16 +6,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _backend, superpixels
+from esam_fast import _arrays, _backend, superpixels
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
+from esam_fast.ops import entity_planes
 from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
@@ -29,7 +31,8 @@ class Esam:
     Args:
         segmenter: anything with the `Segmenter` protocol; see `load_segmenter`.
         config: every threshold.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "numba", or None for the best one for where the segmenter's masks live; "cuda" and
+            "torch" bring masks that are on the host to the GPU, or into torch, first.
 
     Raises:
         TypeError: config is not an EsamConfig. ValueError: unknown backend.
@@ -42,7 +45,7 @@ class Esam:
             raise TypeError(f"config must be an EsamConfig, got {type(config).__name__}")
         self.segmenter = segmenter
         self.config = config
-        self.backend = _backend.resolve(backend)
+        self.backend = _backend.check(backend)
 
     def segment(self, image: NDArray[Any] | str | Path, *, keep_stages: bool = False) -> EntityMap:
         """Find every entity of one image.
@@ -118,14 +121,20 @@ class Esam:
 
     def _prompt(self, embedding: Any, points: Float, min_score: float | None = None) -> PointMasks:
         answer = self.segmenter.masks(embedding, points, min_score=min_score)
-        return check_answer(self.segmenter, answer, embedding.grid, len(points))
+        answer = check_answer(self.segmenter, answer, embedding.grid, len(points))
+        home = _backend.home(self.backend)
+        if home is None or answer.masks.device is not None:
+            return answer
+        return replace(answer, masks=answer.masks.to(home))
 
-    def _draw(self, entities: Entities, logits: Float, grid: MaskGrid) -> dict[str, Any]:
+    def _draw(self, entities: Entities, logits: Any, grid: MaskGrid) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
         members = entities.members
-        planes = draw.entity_planes(entities, logits)
+        logits = _arrays.move(logits, entities.masks.device)
+        planes = entity_planes(logits, members.masks, entities.kept, entities.owner, entities.masks)
         order = by_score(entities.scores)
-        labels, areas, boxes = draw.label_map(planes[order], grid, self.config.min_region_area, backend=self.backend)
+        planes = _arrays.take(planes, order)
+        labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
         seen = areas > 0
         renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
         best_member = _best_members(entities)[order[seen]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast.config import SuperpixelConfig
-from esam_fast.masks import Bool, Float, Int, MaskGrid, PackedMasks
+from esam_fast.masks import Float, Int, MaskGrid, PackedMasks
 from esam_fast.ops import felzenszwalb
 
 
@@ -111,9 +111,3 @@ def features_at(features: Float, pixels: Int, grid: MaskGrid) -> Float:
     top = features[:, y0, x0] * (1 - wx) + features[:, y0, x1] * wx
     bottom = features[:, y1, x0] * (1 - wx) + features[:, y1, x1] * wx
     return np.ascontiguousarray((top * (1 - wy) + bottom * wy).T)
-
-
-def inside(pixels: Int, masks: PackedMasks) -> Bool:
-    """Which of the pixels [P] lie in which mask: bool [N, P]."""
-    word, bit = np.divmod(pixels, 64)
-    return ((masks.words[:, word] >> bit.astype(np.uint64)) & np.uint64(1)).astype(np.bool_)

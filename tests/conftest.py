@@ -1,27 +1,50 @@
-"""The backends under test. A backend named in ESAM_EXPECT_BACKENDS must be here: its absence is a failure."""
+"""The backends under test. A backend named in ESAM_EXPECT_BACKENDS must be here: its absence is a failure.
+
+"emulated" is the CUDA backend with its kernels run on the CPU (tests/emulated_cuda.py); it is here, or fails loudly,
+where the native module is. "cuda" is the same on a GPU.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from esam_fast import _backend
 from esam_fast._backend import available
 
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=40, print_blob=True)
 settings.load_profile("tests")
 
 EXPECTED = [name for name in os.environ.get("ESAM_EXPECT_BACKENDS", "").split(",") if name]
-HERE = [name for name in available() if name != "cuda"]
+EMULATED = {f"test_{name}.py" for name in ["pairwise", "nms", "overlap", "topk", "cover", "density", "packing", "draw"]}
+HERE = [*available(), *(["emulated"] if "native" in [*available(), *EXPECTED] else [])]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The emulation runs the tests of the ops, which it has kernels for; whole images would take it minutes."""
+    items[:] = [item for item in items if "[emulated" not in item.name or item.path.name in EMULATED]
 
 
 @pytest.fixture(scope="session", params=list(dict.fromkeys(EXPECTED + HERE)) or ["none"])
-def backend(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param not in HERE:
         pytest.fail(f"backend {request.param!r} is expected and not available; available: {', '.join(HERE)}")
-    return request.param
+    if request.param != "emulated":
+        yield request.param
+        return
+    import emulated_cuda
+
+    kernels = emulated_cuda.kernels(request.config.cache.mkdir("emulated_cuda"))
+    is_here, load = _backend._is_here, _backend._load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_backend, "_is_here", lambda name: name == "cuda" or is_here(name))
+        patch.setattr(_backend, "_load", lambda name: kernels if name == "cuda" else load(name))
+        patch.setitem(_backend._HOMES, "cuda", None)
+        yield "cuda"
 
 
 @pytest.fixture

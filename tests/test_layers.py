@@ -15,8 +15,8 @@ import esam_fast
 PACKAGE = Path(esam_fast.__file__).parent
 # A module may import from its own row and the rows above it.
 LAYERS = [
-    {"config", "masks", "_check", "_backend", "_core", ""},
-    {"_numba"},
+    {"config", "masks", "_arrays", "_check", "_backend", "_core", ""},
+    {"_numba", "_torch", "_cuda"},
     {"ops"},
     {"superpixels", "images", "rle", "export", "weights"},
     {"stages", "segmenters"},
@@ -74,10 +74,22 @@ def test_nothing_imports_upward(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_torch_is_imported_only_by_the_sam_segmenter(path: Path) -> None:
+def test_torch_is_imported_only_by_the_sam_segmenter_and_for_tensors(path: Path) -> None:
     heavy = {"torch", "torchvision", "segment_anything"} & {n.split(".")[0] for n in imports(path, at_load=True)}
-    if heavy:
-        assert path.relative_to(PACKAGE).parts[:2] == ("segmenters", "sam"), f"{path} imports {heavy}"
+    parts = path.relative_to(PACKAGE).parts
+    if heavy and parts[:2] != ("segmenters", "sam"):
+        assert (room_of(path), heavy) == ("_torch", {"torch"}), f"{path} imports {heavy}"
+
+
+def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
+    """What is handed a tensor may import torch when it is; who that is, is listed here."""
+    asking = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if any(name.split(".")[0] == "torch" for name in imports(path, at_load=False))
+    }
+    elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "_torch/"))}
+    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling.py"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda p: p.name)

@@ -223,7 +223,7 @@ def test_small_islands_and_holes_are_cleaned_on_request(segmenter: SimulatedSegm
 def test_wrong_arguments_of_esam(segmenter: SimulatedSegmenter) -> None:
     with pytest.raises(TypeError, match="config must be an EsamConfig, got dict"):
         Esam(segmenter, {"mmg": 1})  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="backend must be one of native, cuda, numba or None, got 'gpu'"):
+    with pytest.raises(ValueError, match="backend must be one of native, cuda, numba, torch or None, got 'gpu'"):
         Esam(segmenter, backend="gpu")
     with pytest.raises(BackendUnavailable, match="'cuda' is not available here"):
         Esam(segmenter, backend="cuda")

@@ -10,8 +10,6 @@ from sam_models import SamSegmenter, official, photo, small_sam, torch
 
 from esam_fast import Esam, EsamConfig, MmgConfig
 from esam_fast.config import EmrConfig
-from esam_fast.ops import pack_logits
-from esam_fast.segmenters.sam.bits import pack_with_torch
 from esam_fast.segmenters.sam.decoder import FoldedDecoder
 
 
@@ -221,18 +219,21 @@ def test_bad_arguments_are_named(asked: Any) -> None:
         segmenter.logits(embedding, points, np.zeros(len(points), np.int64))
 
 
-@pytest.mark.parametrize(("rows", "cols"), [(64, 64), (37, 64), (64, 29), (1, 1)])
-@pytest.mark.parametrize("shape", [(64, 64), (64, 72), (65, 71)])
-def test_torch_packs_as_the_native_op_does(shape: tuple[int, int], rows: int, cols: int) -> None:
-    logits = np.random.default_rng(3).normal(-0.5, 2, (9, *shape)).astype(np.float32)
-    logits[0] = -3.0
-    logits[1] = 0.5
-    logits[2, 5, 5] = np.nan
-    masks, stability = pack_with_torch(torch.from_numpy(logits), rows, cols)
-    expected, expected_stability = pack_logits(logits, rows, cols, 1.0)
-    for name in ("words", "area", "box"):
-        assert np.array_equal(getattr(masks, name), getattr(expected, name)), name
-    assert np.array_equal(stability, expected_stability)
+@pytest.mark.parametrize("grid", ["odd", "padded below", "padded right"])
+def test_masks_and_logits_that_stay_on_a_device_give_the_same_map(grid: str) -> None:
+    """As on a GPU, with the CPU's tensors: masks and logits are handed out as tensors and never leave torch."""
+    segmenter = SamSegmenter(small_sam(3))
+    mmg = MmgConfig(points_per_side=8, score_threshold=-9.0, stability_threshold=0.0)
+    esam = Esam(segmenter, EsamConfig(mmg=mmg, emr=EmrConfig(points_per_side=16)))
+    image = photo(*{"odd": (128, 128), "padded below": (90, 200), "padded right": (150, 70)}[grid])
+    expected = esam.segment(image)
+    segmenter._on_host = False
+    found = esam.segment(image, keep_stages=True)
+    assert all(getattr(masks, "masks", masks).device == torch.device("cpu") for masks in found.stages.values())
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(found.scores, expected.scores)
+    assert np.array_equal(found.boxes, expected.boxes)
+    assert len(found) > 0
 
 
 def test_end_to_end_twice() -> None:

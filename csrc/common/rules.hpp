@@ -4,12 +4,6 @@
 
 #include "common/views.hpp"
 
-#ifdef __CUDACC__
-#define ESAM_HD __host__ __device__
-#else
-#define ESAM_HD
-#endif
-
 namespace esam {
 
 // IoU of integer counts; 0 when the union is 0.
@@ -46,5 +40,29 @@ ESAM_HD inline Meeting meeting(const std::int32_t* a, std::int64_t area_a, const
   const std::size_t end = static_cast<std::size_t>(y1 - 1) * w + x1;
   return {min64(common, min64(area_a, area_b)), start / 64, (end + 63) / 64};
 }
+
+// Whether a guide with these votes and this score comes before another: more votes, higher score, lower index.
+ESAM_HD inline bool leads(std::int64_t votes, float score, std::int64_t index, std::int64_t other_votes,
+                          float other_score, std::int64_t other) {
+  if (votes != other_votes) return votes > other_votes;
+  return score > other_score || (score == other_score && index < other);
+}
+
+// Where an image pixel's centre falls between two grid pixel centres, content only: low + t * (high - low).
+struct Tap {
+  int low, high;
+  float t;
+};
+
+ESAM_HD inline Tap tap(std::int64_t i, std::int64_t image, double content, int count) {
+  const double at = (static_cast<double>(i) + 0.5) * content / static_cast<double>(image) - 0.5;
+  const double most = static_cast<double>(count - 1);
+  const double g = at < 0.0 ? 0.0 : at > most ? most : at;
+  const int low = static_cast<int>(g);
+  return {low, low + 1 < count ? low + 1 : count - 1, static_cast<float>(g - low)};
+}
+
+// Between two values, in float32 and this order of steps on every backend (no fused multiply-add).
+ESAM_HD inline float between(float a, float b, float t) { return a * (1.0f - t) + b * t; }
 
 }  // namespace esam

@@ -3,6 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define ESAM_HD __host__ __device__
+#else
+#define ESAM_HD
+#endif
+
 namespace esam {
 
 struct Masks {
@@ -12,8 +18,8 @@ struct Masks {
   std::int64_t n;
   int h, w;
 
-  std::size_t stride() const { return (static_cast<std::size_t>(h) * w + 63) / 64; }
-  const std::uint64_t* mask(std::int64_t i) const { return words + i * stride(); }
+  ESAM_HD std::size_t stride() const { return (static_cast<std::size_t>(h) * w + 63) / 64; }
+  ESAM_HD const std::uint64_t* mask(std::int64_t i) const { return words + i * stride(); }
 };
 
 }  // namespace esam

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "common/rules.hpp"
 #include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
@@ -17,11 +18,8 @@ struct Axis {
 
   Axis(std::int64_t image, double content, int count) : low(image), high(image), t(image) {
     for (std::int64_t i = 0; i < image; ++i) {
-      const double at = (static_cast<double>(i) + 0.5) * content / static_cast<double>(image) - 0.5;
-      const double g = std::min(std::max(at, 0.0), static_cast<double>(count - 1));
-      low[i] = static_cast<int>(g);
-      high[i] = std::min(low[i] + 1, count - 1);
-      t[i] = static_cast<float>(g - low[i]);
+      const Tap at = tap(i, image, content, count);
+      low[i] = at.low, high[i] = at.high, t[i] = at.t;
     }
   }
   // Image pixels [first, last) that have a neighbour among grid pixels [from, to).
@@ -66,7 +64,7 @@ void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, i
         simd().blend(plane + static_cast<std::size_t>(ys.low[y]) * w + from,
                      plane + static_cast<std::size_t>(ys.high[y]) * w + from, ys.t[y], to - from, row.data() + from);
         for (std::int64_t x = span.x0; x < span.x1; ++x) {
-          const float v = row[xs.low[x]] * (1.0f - xs.t[x]) + row[xs.high[x]] * xs.t[x];
+          const float v = between(row[xs.low[x]], row[xs.high[x]], xs.t[x]);
           const bool wins = v > best[x];
           best[x] = wins ? v : best[x];
           label[x] = wins ? static_cast<std::int32_t>(k + 1) : label[x];

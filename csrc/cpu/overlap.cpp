@@ -39,10 +39,7 @@ class Ballot {
       }
     std::int64_t best = -1;
     for (const std::int64_t g : voted) {
-      const bool wins = best < 0 || counts[g] > counts[best] ||
-                        (counts[g] == counts[best] &&
-                         (scores[g] > scores[best] || (scores[g] == scores[best] && g < best)));
-      if (wins) best = g;
+      if (best < 0 || leads(counts[g], scores[g], g, counts[best], scores[best], best)) best = g;
     }
     for (const std::int64_t g : voted) counts[g] = 0;
     return best;

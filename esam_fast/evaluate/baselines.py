@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import rle, superpixels
+from esam_fast._arrays import host
 from esam_fast.evaluate.results import Predictions
 from esam_fast.masks import MaskGrid, ScoredMasks
 from esam_fast.ops import draw_labels, nms
@@ -120,6 +121,6 @@ def _drawn(esam: Esam, embedding: Any, masks: ScoredMasks) -> Iterator[tuple[rle
         logits = esam.segmenter.logits(embedding, few.points, few.channels)
         logits = check_logits(esam.segmenter, logits, grid, len(few))
         for i in range(len(few)):
-            code = rle.of_labels(draw_labels(logits[i : i + 1], grid, backend=esam.backend), 1)[0]
+            code = rle.of_labels(host(draw_labels(logits[i : i + 1], grid, backend=esam.backend)), 1)[0]
             if len(code["counts"]) > 1:
                 yield code, float(few.scores[i])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast._arrays import host
 from esam_fast.masks import Float, PointMasks
 from esam_fast.segmenters.protocol import Segmenter
 
@@ -44,6 +45,6 @@ class CachingSegmenter:
         new = [i for i, question in enumerate(asked) if question not in self._planes]
         if new:
             answer = self._segmenter.logits(embedding, points[new], channels[new])
-            self._planes.update(zip((asked[i] for i in new), answer, strict=True))
+            self._planes.update(zip((asked[i] for i in new), host(answer), strict=True))
         shape = embedding.grid.shape
         return np.stack([self._planes[q] for q in asked]) if asked else np.zeros((0, *shape), np.float32)

@@ -10,6 +10,7 @@ from esam_fast.ops.nms import cluster_masks, nms
 from esam_fast.ops.overlap import split_overlaps
 from esam_fast.ops.packing import measure, pack_logits
 from esam_fast.ops.pairwise import intersections, mask_iou, max_iou
+from esam_fast.ops.planes import entity_planes
 from esam_fast.ops.region_tree import region_tree
 from esam_fast.ops.topk import mask_similarity, top_k_similarity
 from esam_fast.ops.watershed import watershed
@@ -17,6 +18,7 @@ from esam_fast.ops.watershed import watershed
 __all__ = [
     "cluster_masks",
     "draw_labels",
+    "entity_planes",
     "felzenszwalb",
     "greedy_cover",
     "intersections",

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import Float, Int, PackedMasks, by_score
 
@@ -23,7 +23,7 @@ def greedy_cover(
         scores: [N] float32, finite.
         covered: PackedMasks, one mask on the same grid: the pixels covered from the start.
         min_gain: least number of newly covered pixels, at least 0 (need not be whole).
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
         picks [K] int64, indices in the order of picking, and gains [K] int64, pixels newly covered by each.
@@ -40,7 +40,8 @@ def greedy_cover(
     if not (least >= 0.0 and math.isfinite(least)):
         raise ValueError(f"min_gain must be at least 0 and finite, got {min_gain!r}")
     picks, gains = np.empty(n, np.int64), np.empty(n, np.int64)
-    count = kernel("greedy_cover", backend)(
-        masks.words, masks.area, masks.box, *masks.shape, order, covered.words[0].copy(), least, picks, gains
+    start = _arrays.copy(covered.words[0])
+    count = kernel("greedy_cover", backend, masks.words)(
+        masks.words, masks.area, masks.box, *masks.shape, order, start, least, picks, gains
     )
     return picks[:count], gains[:count]

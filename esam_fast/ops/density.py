@@ -16,7 +16,7 @@ def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | 
     Args:
         masks: PackedMasks, N masks on one grid.
         plane: [h, w] float64.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
         [N] float64, summed in pixel order; 0 for an empty mask.
@@ -28,5 +28,5 @@ def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | 
     _check.packed("masks", masks)
     plane = _check.array("plane", plane, np.float64, masks.shape)
     out = np.empty(len(masks), np.float64)
-    kernel("mask_mean", backend)(masks.words, masks.area, masks.box, *masks.shape, plane, out)
+    kernel("mask_mean", backend, masks.words)(masks.words, masks.area, masks.box, *masks.shape, plane, out)
     return out

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
-from esam_fast.masks import Float, Int, Labels, MaskGrid
+from esam_fast.masks import Int, MaskGrid
 from esam_fast.ops.packing import pack_logits
 
 
-def draw_labels(planes: Float, grid: MaskGrid, *, backend: str | None = None) -> Labels:
+def draw_labels(planes: Any, grid: MaskGrid, *, backend: str | None = None) -> Any:
     """Give each image pixel to the plane with the largest positive bilinear sample.
 
     Samples lie at half-pixel centres and use content only; blending is vertical first, in float32 without fused
     multiply-add.
 
     Args:
-        planes: [K, h, w] float32, finite, one logit plane an entity, on `grid`.
+        planes: [K, h, w] float32, finite, one logit plane an entity, on `grid`; NumPy or a torch tensor.
         grid: where the planes lie over the image.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the planes live.
 
     Returns:
-        [H, W] int32: k + 1 for plane k (ties: the lower k), 0 where no sample is positive.
+        [H, W] int32: k + 1 for plane k (ties: the lower k), 0 where no sample is positive; where the planes live.
 
     Raises:
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
@@ -31,20 +33,20 @@ def draw_labels(planes: Float, grid: MaskGrid, *, backend: str | None = None) ->
     """
     if not isinstance(grid, MaskGrid):
         raise TypeError(f"grid must be a MaskGrid, got {type(grid).__name__}")
-    planes = _check.finite("planes", planes, ("K", *grid.shape))
+    planes = _check.finite_either("planes", planes, ("K", *grid.shape))
     positive, _ = pack_logits(planes, grid.rows, grid.cols, backend=backend)
-    labels = np.empty((grid.image_height, grid.image_width), np.int32)
-    kernel("draw_labels", backend)(
+    labels = _arrays.empty(planes, (grid.image_height, grid.image_width), np.int32)
+    kernel("draw_labels", backend, planes)(
         planes, positive.box, grid.rows, grid.cols, grid.content_height, grid.content_width, labels
     )
     return labels
 
 
-def measure_labels(labels: Labels, n: int, *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
+def measure_labels(labels: Any, n: int, *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
     """Area and box of each label of a map.
 
     Args:
-        labels: [H, W] int32; values outside 1..n are ignored.
+        labels: [H, W] int32, NumPy or a torch tensor; values outside 1..n are ignored.
         n: number of labels, at least 0.
         backend: see `draw_labels`.
 
@@ -54,8 +56,8 @@ def measure_labels(labels: Labels, n: int, *, backend: str | None = None) -> tup
     Raises:
         TypeError, ValueError, BackendUnavailable: see `draw_labels`.
     """
-    labels = _check.array("labels", labels, np.int32, ("H", "W"))
+    labels = _check.either("labels", labels, np.int32, ("H", "W"))
     n = _check.integer("n", n, 0)
     area, box = np.empty(n, np.int64), np.empty((n, 4), np.int32)
-    kernel("measure_labels", backend)(labels, area, box)
+    kernel("measure_labels", backend, labels)(labels, area, box)
     return area, box

@@ -24,7 +24,7 @@ def nms(
         masks: PackedMasks, N masks on one grid.
         scores: [N] float32, finite.
         thresholds: float, or [N] float64, in [0, 1].
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
         [K] int64 indices in visiting order, identical on every backend.
@@ -37,7 +37,7 @@ def nms(
     order = by_score(_check.finite("scores", scores, (n,)))
     limits = _thresholds(thresholds, n)
     keep = np.empty(n, np.bool_)
-    kernel("nms", backend)(masks.words, masks.area, masks.box, *masks.shape, order, limits, keep)
+    kernel("nms", backend, masks.words)(masks.words, masks.area, masks.box, *masks.shape, order, limits, keep)
     return order[keep[order]]
 
 
@@ -72,5 +72,7 @@ def cluster_masks(masks: PackedMasks, scores: Float, threshold: float, *, backen
     order = by_score(_check.finite("scores", scores, (n,)))
     limit = _check.unit("threshold", threshold)
     representative = np.empty(n, np.int64)
-    kernel("cluster_masks", backend)(masks.words, masks.area, masks.box, *masks.shape, order, limit, representative)
+    kernel("cluster_masks", backend, masks.words)(
+        masks.words, masks.area, masks.box, *masks.shape, order, limit, representative
+    )
     return representative

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import Float, Int, PackedMasks, by_score
 
@@ -38,7 +38,7 @@ def split_overlaps(
         guide_scores: [G] float32, finite.
         delta: float in [0, 1].
         score_margin: float, at least 0; infinity: never.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
         PackedMasks, N disjoint masks in the order of `masks`; some may be empty.
@@ -59,9 +59,9 @@ def split_overlaps(
     margin = _check.real("score_margin", score_margin)
     if not margin >= 0.0:
         raise ValueError(f"score_margin must be at least 0, got {score_margin!r}")
-    words, area = masks.words.copy(), masks.area.copy()
-    kernel("split_overlaps", backend)(
+    words, area = _arrays.copy(masks.words), masks.area.copy()
+    kernel("split_overlaps", backend, words)(
         words, area, masks.box, h, w, order, point_pixels, point_guides, scores,
         guides.words, guides.area, guides.box, guide_scores, limit, margin,
     )  # fmt: skip
-    return PackedMasks.from_words(words, masks.shape)
+    return PackedMasks.from_words(words, masks.shape, backend=backend)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import Float, Int, PackedMasks, words_per_mask
 
 
 def pack_logits(
-    logits: Float,
+    logits: Any,
     rows: int | None = None,
     cols: int | None = None,
     offset: float = 1.0,
@@ -23,19 +24,19 @@ def pack_logits(
     """Threshold mask logits at 0, pack them, and measure them.
 
     Args:
-        logits: [N, h, w] float32; NaN counts as not set.
+        logits: [N, h, w] float32, NumPy or a torch tensor; NaN counts as not set.
         rows, cols: the content, top left; bits outside are 0. None: the whole grid.
         offset: of the stability score: IoU of the masks thresholded at +offset and -offset, content only.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the logits live.
 
     Returns:
-        PackedMasks, N masks, and stability [N] float32 (0 where nothing exceeds -offset).
+        PackedMasks, N masks where the logits live, and stability [N] float32 (0 where nothing exceeds -offset).
 
     Raises:
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    logits = _check.array("logits", logits, np.float32, ("N", "h", "w"))
+    logits = _check.either("logits", logits, np.float32, ("N", "h", "w"))
     n, h, w = logits.shape
     content = []
     for name, value, limit in (("rows", rows, h), ("cols", cols, w)):
@@ -45,19 +46,17 @@ def pack_logits(
     offset = _check.real("offset", offset)
     if not (offset >= 0.0 and math.isfinite(offset)):
         raise ValueError(f"offset must be at least 0 and finite, got {offset!r}")
-    words = np.empty((n, words_per_mask((h, w))), np.uint64)
+    words = _arrays.empty(logits, (n, words_per_mask((h, w))), np.uint64)
     area, box, stability = np.empty(n, np.int64), np.empty((n, 4), np.int32), np.empty(n, np.float32)
-    kernel("pack_logits", backend)(logits, *content, offset, words, area, box, stability)
+    kernel("pack_logits", backend, logits)(logits, *content, offset, words, area, box, stability)
     return PackedMasks(words, area, box, (h, w)), stability
 
 
-def measure(
-    words: NDArray[np.uint64], shape: tuple[int, int], *, backend: str | None = None
-) -> tuple[Int, NDArray[np.int32]]:
+def measure(words: Any, shape: tuple[int, int], *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
     """Area and box of masks already packed.
 
     Args:
-        words: [N, ceil(h * w / 64)] uint64, pad bits 0. shape: (h, w).
+        words: [N, ceil(h * w / 64)] uint64 (a torch tensor: int64), pad bits 0. shape: (h, w).
         backend: see `pack_logits`.
 
     Returns:
@@ -66,7 +65,7 @@ def measure(
     Raises:
         TypeError, ValueError, BackendUnavailable: see `pack_logits`.
     """
-    words = _check.array("words", words, np.uint64, ("N", words_per_mask(shape)))
+    words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
     area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
-    kernel("measure", backend)(words, *shape, area, box)
+    kernel("measure", backend, words)(words, *shape, area, box)
     return area, box

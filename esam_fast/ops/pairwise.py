@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast._backend import kernel
 from esam_fast.masks import PackedMasks
 
 
-def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> NDArray[np.float64]:
+def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Any:
     """IoU of every mask of `a` with every mask of `b`; 0 where the union is empty.
 
     Args:
         a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
-        [N, M] float64: double(intersection) / double(union), identical on every backend.
+        [N, M] float64: double(intersection) / double(union), identical on every backend; it lives where `a` does.
 
     Raises:
         TypeError: not PackedMasks. ValueError: different grids.
@@ -29,7 +29,7 @@ def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> N
     return _pairs("mask_iou", a, b, np.float64, backend)
 
 
-def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> NDArray[np.int32]:
+def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Any:
     """Common pixels of every mask of `a` with every mask of `b`.
 
     Args:
@@ -37,7 +37,7 @@ def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None)
         backend: see `mask_iou`.
 
     Returns:
-        [N, M] int32.
+        [N, M] int32; it lives where `a` does.
 
     Raises:
         TypeError, ValueError, BackendUnavailable: see `mask_iou`.
@@ -62,7 +62,7 @@ def max_iou(
     """
     _check_pair(a, b)
     best, index = np.empty(len(a), np.float64), np.empty(len(a), np.int64)
-    kernel("max_iou", backend)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, best, index)
+    kernel("max_iou", backend, a.words)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, best, index)
     return best, index
 
 
@@ -70,8 +70,8 @@ def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
     _check.packed("b", b, _check.packed("a", a))
 
 
-def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> NDArray[Any]:
+def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> Any:
     _check_pair(a, b)
-    out: NDArray[Any] = np.empty((len(a), len(b)), dtype)
-    kernel(name, backend)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, out)
+    out = _arrays.empty(a.words, (len(a), len(b)), dtype)
+    kernel(name, backend, a.words)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, out)
     return out

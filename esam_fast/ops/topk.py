@@ -31,7 +31,7 @@ def top_k_similarity(
         features: [N, C] int16 from `unit_features`; dot / 2047 ** 2 is the cosine. The squared length of every row
             is below 2 ** 31, so that every dot product, and every part of its sum, is an exact int32.
         k: neighbours, at least 1.
-        backend: "native", "cuda", "numba", or None for the best one here.
+        backend: "native", "cuda", "numba", "torch", or None for the best one on the host.
 
     Returns:
         index [N, k] int32 and dot product [N, k] int32, by similarity descending, then index ascending; a vector is

@@ -48,8 +48,11 @@ class Segmenter(Protocol):
         A point none of whose scores reaches `min_score` may come back with empty masks.
         """
 
-    def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Float:
-        """Mask logits float32 [N, grid.height, grid.width] of one output `channels[i]` for each point."""
+    def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Any:
+        """Mask logits float32 [N, grid.height, grid.width] of one output `channels[i]` for each point.
+
+        NumPy, or a torch tensor, as the words of `masks`: what is on a GPU stays there until it is drawn.
+        """
 
 
 def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:
@@ -91,6 +94,6 @@ def check_answer(segmenter: Segmenter, answer: PointMasks, grid: MaskGrid, n_poi
     return answer
 
 
-def check_logits(segmenter: Segmenter, logits: Float, grid: MaskGrid, n: int) -> Float:
+def check_logits(segmenter: Segmenter, logits: Any, grid: MaskGrid, n: int) -> Any:
     """Refuse logits of a wrong shape or dtype, or that are not finite, naming the segmenter."""
-    return _check.finite(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))
+    return _check.finite_either(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))

@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast._arrays import host
+from esam_fast._backend import resolve
 from esam_fast.config import EmrConfig
 from esam_fast.masks import Bool, Float, Labels, MaskGrid, PackedMasks, ScoredMasks, by_score
 from esam_fast.ops import cluster_masks, intersections, mask_similarity, split_overlaps, top_k_similarity
 from esam_fast.ops.topk import unit_features
 from esam_fast.stages.handover import Entities, Gallery, rescore
-from esam_fast.superpixels import Superpixels, features_at, inside
+from esam_fast.superpixels import Superpixels, features_at
 
 
 def refine(
@@ -40,7 +42,7 @@ def refine(
     """
     objects = objects.take(by_score(objects.scores))
     if not config.enabled:
-        return _settle(objects, _paint(objects.masks), min_area)
+        return _settle(objects, objects.masks.painted(), min_area)
     votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
     votes[gallery.masks.area == 0] = -1
     margin = math.inf if config.score_margin is None else config.score_margin
@@ -49,19 +51,10 @@ def refine(
         margin, backend=backend,
     )  # fmt: skip
     entities = _settle(objects, disjoint, min_area)
-    similar = _similarity(entities.masks, superpixels, features, grid, config.top_k, backend)
-    candidates = (similar >= config.min_similarity) & _touching(entities.masks)
-    return _unite(entities, _encompassed(entities.masks, gallery, candidates, config, backend))
-
-
-def _paint(masks: PackedMasks) -> PackedMasks:
-    """Masks in order, each without the pixels of those before it: overlaps go to the higher score."""
-    words = masks.words.copy()
-    taken = np.zeros_like(words[:1])
-    for i in range(len(words)):
-        words[i] &= ~taken[0]
-        taken[0] |= words[i]
-    return PackedMasks.from_words(words, masks.shape)
+    labels = entities.masks.to_labels()
+    similar = _similarity(entities.masks, labels, superpixels, features, grid, config.top_k, backend)
+    candidates = (similar >= config.min_similarity) & _touching(labels, len(entities))
+    return _unite(entities, _encompassed(entities.masks, labels, gallery, candidates, config, backend))
 
 
 def _settle(objects: ScoredMasks, disjoint: PackedMasks, min_area: int) -> Entities:
@@ -73,20 +66,25 @@ def _settle(objects: ScoredMasks, disjoint: PackedMasks, min_area: int) -> Entit
 
 
 def _similarity(
-    masks: PackedMasks, superpixels: Superpixels, features: Float, grid: MaskGrid, k: int, backend: str | None
+    masks: PackedMasks,
+    labels: Labels,
+    superpixels: Superpixels,
+    features: Float,
+    grid: MaskGrid,
+    k: int,
+    backend: str | None,
 ) -> NDArray[np.float64]:
-    """Eq. 7 between all masks: float64 [N, N]."""
+    """Eq. 7 between all masks, labelled 0..N-1: float64 [N, N]."""
+    backend = resolve(backend, masks.words)  # the features go where the masks are
     sampled = unit_features(features_at(features, superpixels.centres, grid))
     neighbours, _ = top_k_similarity(sampled, k, backend=backend)
-    holds = inside(superpixels.centres, masks)
-    membership = np.where(holds.any(axis=0), holds.argmax(axis=0) if len(masks) else 0, -1).astype(np.int32)
-    return mask_similarity(neighbours, membership, len(masks), backend=backend)
+    return mask_similarity(neighbours, labels.ravel()[superpixels.centres], len(masks), backend=backend)
 
 
-def _touching(masks: PackedMasks) -> Bool:
-    """Pairs of disjoint masks that share a border, or reach the same free pixel, 4-neighbourhood: bool [N, N]."""
-    label = np.pad(masks.to_labels(), 1, constant_values=-1)
-    touching = np.zeros((len(masks), len(masks)), np.bool_)
+def _touching(labels: Labels, n: int) -> Bool:
+    """Pairs of masks that share a border, or reach the same free pixel, 4-neighbourhood: bool [n, n]."""
+    label = np.pad(labels, 1, constant_values=-1)
+    touching = np.zeros((n, n), np.bool_)
 
     def meet(a: Labels, b: Labels) -> None:
         both = (a >= 0) & (b >= 0) & (a != b)
@@ -103,18 +101,18 @@ def _touching(masks: PackedMasks) -> Bool:
 
 
 def _encompassed(
-    masks: PackedMasks, gallery: Gallery, candidates: Bool, config: EmrConfig, backend: str | None
+    masks: PackedMasks, labels: Labels, gallery: Gallery, candidates: Bool, config: EmrConfig, backend: str | None
 ) -> list[tuple[int, int]]:
     """The candidate pairs that enough of their points' guidance masks encompass (Eq. 8)."""
-    holds = inside(gallery.pixels, masks)  # [N, P]
+    at = labels.ravel()[gallery.pixels]  # [P], the mask that each point lies in
     used = np.flatnonzero(candidates.any(axis=1)) if len(masks) else np.zeros(0, np.int64)
     common = np.zeros((len(masks), len(gallery.scores)), np.int64)
-    common[used] = intersections(masks.take(used), gallery.masks, backend=backend)
+    common[used] = host(intersections(masks.take(used), gallery.masks, backend=backend))
     covered = common / np.maximum(masks.area, 1)[:, None] >= config.cover
     size = np.maximum(gallery.masks.area, 1)
     pairs = []
     for a, b in zip(*np.nonzero(np.triu(candidates)), strict=True):
-        points = np.flatnonzero(holds[a] | holds[b])
+        points = np.flatnonzero((at == a) | (at == b))
         hits = (
             covered[a, points]
             & covered[b, points]
@@ -138,9 +136,8 @@ def _unite(entities: Entities, pairs: list[tuple[int, int]]) -> Entities:
         low, high = sorted((find(a), find(b)))
         root[high] = low
     firsts, owner = np.unique([find(i) for i in range(len(root))], return_inverse=True)
-    words = entities.masks.words[firsts.astype(np.int64)]
+    owner = owner.astype(np.int64, copy=False)
     scores = entities.scores[firsts.astype(np.int64)]
-    np.bitwise_or.at(words, owner, entities.masks.words)
     np.maximum.at(scores, owner, entities.scores)
-    masks = PackedMasks.from_words(words, entities.masks.shape)
-    return replace(entities, masks=masks, scores=scores, owner=owner.astype(np.int64))
+    masks = entities.masks.united(owner, len(firsts))
+    return replace(entities, masks=masks, scores=scores, owner=owner)

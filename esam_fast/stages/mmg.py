@@ -94,5 +94,5 @@ def _all_levels(answer: PointMasks, points: Float) -> ScoredMasks:
 
 
 def _amg_list(candidates: ScoredMasks, threshold: float, backend: str | None) -> Levels:
-    none = ScoredMasks.empty(candidates.masks.shape)
+    none = ScoredMasks.empty(candidates.masks.shape, candidates.masks.device)
     return Levels(candidates.take(nms(candidates.masks, candidates.scores, threshold, backend=backend)), none, none)

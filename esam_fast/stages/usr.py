@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from esam_fast._arrays import host
 from esam_fast.config import UsrConfig
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, ScoredMasks
-from esam_fast.ops import greedy_cover, intersections, max_iou, measure
+from esam_fast.ops import greedy_cover, intersections
 from esam_fast.stages.handover import Entities, Levels, guided_levels, rescore
 from esam_fast.superpixels import Superpixels, label_centres, mask_centre
 
@@ -34,15 +35,16 @@ def propose(
     pixels = label_centres(uncovered, len(superpixels))[regions]
     parts = ScoredMasks.concatenate([levels.subparts, levels.parts])
     if len(parts):
-        packed = PackedMasks.from_labels(uncovered, len(superpixels)).take(regions)
-        within = intersections(packed, parts.masks, backend=backend) == sizes[regions][:, None]
+        number = np.full(len(superpixels) + 1, -1, np.int32)  # of each region; the last one is for label -1
+        number[regions] = np.arange(len(regions))
+        packed = PackedMasks.from_labels(number[uncovered], len(regions)).to(parts.masks.device)
+        within = host(intersections(packed, parts.masks, backend=backend)) == sizes[regions][:, None]
         best = np.argmax(np.where(within, parts.scores, -np.inf), axis=1)
-        centre_of: dict[int, int] = {}
-        for row in np.flatnonzero(within.any(axis=1)):
-            part = int(best[row])
-            if part not in centre_of:
-                centre_of[part] = mask_centre(parts.masks, part)
-            pixels[row] = centre_of[part]
+        rows = np.flatnonzero(within.any(axis=1))
+        around, which = np.unique(best[rows], return_inverse=True)
+        chosen = parts.masks.take(around).to(None)
+        centres = np.array([mask_centre(chosen, i) for i in range(len(chosen))], np.int64)
+        pixels[rows] = centres[which]
     _, first = np.unique(pixels, return_index=True)
     return pixels[np.sort(first)]
 
@@ -68,43 +70,49 @@ def complete(
         backend: of the operations.
     """
     extra = ScoredMasks.of_levels(answer, points, guided_levels(answer.scores, tau))
-    covered = np.bitwise_or.reduce(entities.masks.words, axis=0, keepdims=True)
+    covered = entities.masks.united(np.zeros(len(entities), np.int64), 1)
     picks, gains = greedy_cover(
-        extra.masks,
-        extra.scores,
-        PackedMasks.from_words(covered, grid.shape),
-        config.min_gain * grid.rows * grid.cols,
-        backend=backend,
+        extra.masks, extra.scores, covered, config.min_gain * grid.rows * grid.cols, backend=backend
     )
     if len(picks) == 0:
         return entities
     extra = extra.take(picks)
     additions = rescore(extra.scores, gains, extra.masks.area)
-
-    # Entities as they stand, with room for one more a pick.
-    count, room = len(entities), len(entities) + len(picks)
-    words = np.zeros((room, covered.shape[1]), np.uint64)
-    area, box, scores = np.zeros(room, np.int64), np.zeros((room, 4), np.int32), np.zeros(room, np.float32)
-    words[:count], area[:count], box[:count] = entities.masks.words, entities.masks.area, entities.masks.box
-    scores[:count] = entities.scores
-    kept = extra.masks.words.copy()
-    owner = np.zeros(len(picks), np.int64)
-    for i in range(len(picks)):
-        kept[i] &= ~covered[0]
-        covered[0] |= kept[i]
-        now = PackedMasks(words[:count], area[:count], box[:count], grid.shape)
-        iou, joins = max_iou(extra.masks.take(np.array([i])), now, backend=backend)
-        owner[i] = joins[0] if iou[0] > config.rho else count
-        if owner[i] == count:
-            scores[count] = additions[i]
-            count += 1
-        one = slice(owner[i], owner[i] + 1)
-        words[one] |= kept[i]
-        area[one], box[one] = measure(words[one], grid.shape, backend=backend)
+    kept = extra.masks.painted(covered)
+    owner = _homes(entities.masks, extra.masks, kept, config.rho, backend)
+    homes, first = np.unique(owner, return_index=True)
+    scores = np.concatenate([entities.scores, additions[first[homes >= len(entities)]]])  # a new one's is its first's
+    together = np.concatenate([np.arange(len(entities)), owner])
     return Entities(
-        PackedMasks(words[:count], area[:count], box[:count], grid.shape),
-        scores[:count],
+        PackedMasks.concatenate([entities.masks, kept]).united(together, len(scores)),
+        scores,
         ScoredMasks.concatenate([entities.members, replace(extra, scores=additions)]),
-        PackedMasks.concatenate([entities.kept, PackedMasks.from_words(kept, grid.shape)]),
+        PackedMasks.concatenate([entities.kept, kept]),
         np.concatenate([entities.owner, owner]),
     )
+
+
+def _homes(entities: PackedMasks, extra: PackedMasks, kept: PackedMasks, rho: float, backend: str | None) -> Int:
+    """The entity that each additional mask's pixels `kept` join, in order; beyond the last: a new one. int64 [P].
+
+    An additional mask, whole, is compared with the entities as they stand then. These are made of parts that do not
+    overlap, what they were and what they were given, so that areas and intersections are sums over the parts.
+    """
+    count, picks = len(entities), len(extra)
+    common = np.zeros((picks, count + picks), np.int64)  # of each mask with each entity as it stands
+    common[:, :count] = host(intersections(extra, entities, backend=backend))
+    given = host(intersections(extra, kept, backend=backend))
+    area = np.concatenate([entities.area, np.zeros(picks, np.int64)])
+    owner = np.zeros(picks, np.int64)
+    for i in range(picks):
+        best = 0.0
+        if count:
+            iou = common[i, :count] / (extra.area[i] + area[:count] - common[i, :count])
+            owner[i] = np.argmax(iou)
+            best = iou[owner[i]]
+        if not best > rho:
+            owner[i] = count
+            count += 1
+        common[:, owner[i]] += given[:, i]
+        area[owner[i]] += kept.area[i]
+    return owner

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from esam_fast import _check
+from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
-from esam_fast.segmenters.sam import bits
+from esam_fast.ops import pack_logits
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.frame import Frame
@@ -74,6 +74,7 @@ class SamSegmenter:
         self.name = name
         self.device = resolve_device(device)
         self.dtype = _dtype(dtype, self.device)
+        self._on_host = self.device.type == "cpu"
         self.side: int = sam.image_encoder.img_size
         self.threshold = float(getattr(sam, "mask_threshold", 0.0))
         self._mean, self._std = (value.detach().float().to(self.device) for value in (sam.pixel_mean, sam.pixel_std))
@@ -116,41 +117,50 @@ class SamSegmenter:
                 with their scores. No other point is changed by that.
 
         Returns:
-            PointMasks. Of a decoder that answers with one mask only, all three levels are that mask.
+            PointMasks, on the segmenter's GPU if it has one. Of a decoder that answers with one mask only, all three
+            levels are that mask.
         """
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
-        words = np.zeros((n, _LEVELS, words_per_mask(grid.shape)), np.uint64)
+        words = torch.zeros(n, _LEVELS, words_per_mask(grid.shape), dtype=torch.int64, device=self.device)
         area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
         stability = np.zeros((n, _LEVELS), np.float32)
         order = np.tile(np.arange(_LEVELS), (n, 1))  # the model's output of each level
 
         def read(logits: Tensor, indices: Int) -> None:
             logits = _three(logits)
-            packed, stable = bits.pack(logits.flatten(0, 1), grid.rows, grid.cols)
+            packed, stable = pack_logits(self._handed_out(logits.flatten(0, 1)), grid.rows, grid.cols)
             by_area = np.argsort(packed.area.reshape(-1, _LEVELS), axis=1, kind="stable")
             flat = by_area + np.arange(0, len(packed), _LEVELS)[:, None]  # [k, 3]
-            words[indices], area[indices], box[indices] = packed.words[flat], packed.area[flat], packed.box[flat]
+            ordered = _arrays.move(_arrays.take(packed.words, flat.ravel()), self.device)
+            words[_arrays.move(indices, self.device)] = ordered.view(len(flat), *words.shape[1:])
+            area[indices], box[indices] = packed.area[flat], packed.box[flat]
             stability[indices], order[indices] = stable[flat], by_area
 
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        masks = PackedMasks(words.reshape(n * _LEVELS, words.shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
+        flat_words = self._handed_out(words.flatten(0, 1))
+        flat_words = flat_words.view(np.uint64) if isinstance(flat_words, np.ndarray) else flat_words
+        masks = PackedMasks(flat_words, area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
-    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Float:
-        """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point."""
+    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
+        """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point.
+
+        NumPy, or a tensor on the segmenter's GPU if it has one.
+        """
         points = _check.finite("points", points, ("N", 2))
         channels = _check.array("channels", channels, np.int8, (len(points),))
-        planes = np.empty((len(points), *embedding.grid.shape), np.float32)
+        planes = torch.empty(len(points), *embedding.grid.shape, device=self.device)
 
         def read(logits: Tensor, indices: Int) -> None:
-            wanted = torch.from_numpy(channels[indices].astype(np.int64)).to(logits.device)
-            planes[indices] = logits[torch.arange(len(logits), device=logits.device), wanted].cpu().numpy()
+            wanted = _arrays.move(channels[indices].astype(np.int64), self.device)
+            rows = torch.arange(len(logits), device=self.device)
+            planes[_arrays.move(indices, self.device)] = logits[rows, wanted]
 
         self._run(embedding, points, read)
-        return planes
+        return self._handed_out(planes)
 
     def decode(self, embedding: SamEmbedding, points: NDArray[Any]) -> tuple[Tensor, Tensor]:
         """All of the model's answers to a few points [N, 2] (x y in image pixels).
@@ -168,6 +178,10 @@ class SamSegmenter:
         outputs.sort(key=lambda output: output[0])
         logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
         return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
+
+    def _handed_out(self, tensor: Tensor) -> Any:
+        """What callers get: a tensor on a GPU, where it stays, and NumPy's array of one on the host."""
+        return tensor.numpy() if self._on_host else tensor
 
     def _square(self, resized: NDArray[np.uint8]) -> Tensor:
         """An image normalised, and filled up with zeros to the model's square: float32 [1, 3, side, side]."""

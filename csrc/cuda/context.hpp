@@ -1,0 +1,31 @@
+// What Python lends a call, and the check of every CUDA return code.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace esam::cuda {
+
+// Python's device, its current stream, and memory that lives until the call's work is done.
+struct Context {
+  int device;
+  cudaStream_t stream;
+  std::function<void*(std::size_t)> allocate;
+
+  template <class T>
+  T* room(std::int64_t n) const {
+    return static_cast<T*>(allocate(static_cast<std::size_t>(n > 0 ? n : 1) * sizeof(T)));
+  }
+};
+
+inline void check(cudaError_t code, const char* call) {
+  if (code != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA: ") + call + " failed: " + cudaGetErrorName(code) + ", " +
+                             cudaGetErrorString(code));
+}
+
+}  // namespace esam::cuda

@@ -1,0 +1,84 @@
+"""NumPy arrays on the host, torch tensors on a device: the few things that are done with either.
+
+A mask's words are uint64 in NumPy and int64 in torch, whose uint64 can do next to nothing; the bits are the same.
+torch is imported only where a tensor has been handed in or a device named.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is a torch tensor."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def place(value: Any) -> Any:
+    """Where an array lives: None for NumPy, else the tensor's device."""
+    return value.device if is_tensor(value) else None
+
+
+def host(value: Any) -> NDArray[Any]:
+    """An array as NumPy, copied from its device if it is a tensor."""
+    return value.detach().cpu().numpy() if is_tensor(value) else value
+
+
+def move(value: Any, device: Any) -> Any:
+    """An array where it is wanted: as NumPy for None, else as a tensor on this device."""
+    if device is None:
+        return host(value)
+    if is_tensor(value):
+        return value.to(device)
+    import torch
+
+    array = np.ascontiguousarray(value)
+    array = array.view(np.int64) if array.dtype == np.uint64 else array
+    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
+
+
+def empty(like: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+    """An array that lives where `like` does, its values undefined."""
+    return like.new_empty(shape, dtype=_torch_dtype(dtype)) if is_tensor(like) else np.empty(shape, dtype)
+
+
+def copy(value: Any) -> Any:
+    """A copy in the same place."""
+    return value.clone() if is_tensor(value) else value.copy()
+
+
+def take(value: Any, indices: NDArray[Any]) -> Any:
+    """Rows of an array at NumPy indices (integers, or a bool per row)."""
+    if not is_tensor(value):
+        return value[indices]
+    rows = np.flatnonzero(indices) if indices.dtype == np.bool_ else indices
+    return value[move(rows.astype(np.int64), value.device)]
+
+
+def concatenate(parts: list[Any]) -> Any:
+    """Arrays of one place, one after the other."""
+    return sys.modules["torch"].cat(parts) if is_tensor(parts[0]) else np.concatenate(parts)
+
+
+def join_rows(rows: Any, groups: NDArray[np.int64], n: int) -> Any:
+    """Words [N, W] of disjoint masks united by group int64 [N]: words [n, W]."""
+    if is_tensor(rows):  # the sum of disjoint bits is their union
+        return rows.new_zeros((n, rows.shape[1])).index_add_(0, move(groups, rows.device), rows)
+    joined = np.zeros((n, rows.shape[1]), rows.dtype)
+    np.bitwise_or.at(joined, groups, rows)
+    return joined
+
+
+def has_dtype(value: Any, dtype: DTypeLike) -> bool:
+    """Whether an array, or a tensor, has this dtype (uint64: int64 in a tensor)."""
+    return value.dtype == (_torch_dtype(dtype) if is_tensor(value) else np.dtype(dtype))
+
+
+def _torch_dtype(dtype: DTypeLike) -> Any:
+    name = np.dtype(dtype).name
+    return getattr(sys.modules["torch"], "int64" if name == "uint64" else name)

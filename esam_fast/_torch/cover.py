@@ -1,0 +1,29 @@
+"""Greedy cover of what no entity holds yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from esam_fast._torch.bits import Int32s, Int64s, chunks, tensor, unpack
+
+
+def greedy_cover(
+    words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, covered: Any, min_gain: float,
+    picks: Int64s, gains: Int64s,
+) -> int:  # fmt: skip
+    """Pick the mask with most uncovered pixels (ties: earlier in the order) until that is under min_gain or 0."""
+    ordered = tensor(words)[tensor(order, tensor(words))]
+    pixels, picked = h * w, 0
+    free = ~unpack(tensor(covered)[None], pixels)[0]
+    while len(order):
+        counts = torch.cat([(unpack(ordered[part], pixels) & free).sum(1) for part in chunks(len(order), pixels)])
+        best = int(counts.argmax())
+        gain = int(counts[best])
+        if gain == 0 or gain < min_gain:
+            break
+        picks[picked], gains[picked] = order[best], gain
+        free &= ~unpack(ordered[best : best + 1], pixels)[0]
+        picked += 1
+    return picked

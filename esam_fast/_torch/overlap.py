@@ -1,0 +1,69 @@
+"""Overlap splitting with guidance (Eqs. 5 and 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from esam_fast._torch.bits import Floats, Int32s, Int64s, common, pack, put, tensor, unpack
+
+
+def split_overlaps(
+    words: Any,  # [N, W], changed in place
+    area: Int64s,  # [N], changed in place
+    box: Int32s,
+    h: int,
+    w: int,
+    order: Int64s,
+    point_pixel: Int64s,  # [P]
+    point_guide: Int64s,  # [P]
+    scores: Floats,  # [N]
+    guide_words: Any,  # [G, W]
+    guide_area: Int64s,
+    guide_box: Int32s,
+    guide_scores: Floats,
+    delta: float,
+    score_margin: float,
+) -> None:
+    """Give every overlap of two masks to one owner, pair by pair in the order, on the masks' current state."""
+    packed = tensor(words)
+    guides = tensor(guide_words)
+    met = (common(packed, packed, h * w) > 0).cpu().numpy()  # masks only shrink: who never met never will
+    bits = unpack(packed, h * w)
+    voters = point_guide >= 0
+    pixel, guide = tensor(point_pixel[voters], packed), point_guide[voters]
+    for i, p in enumerate(order):
+        for q in order[i + 1 :][met[p, order[i + 1 :]]]:
+            overlap = bits[p] & bits[q]
+            inter = int(overlap.sum())
+            if inter == 0:
+                continue
+            outranks = float(scores[p]) - float(scores[q]) > score_margin
+            winner = -1
+            if not outranks and not inter / max(area[p], area[q]) < delta:
+                winner = _winner(guide[overlap[pixel].cpu().numpy()], guide_scores)
+            if winner < 0:
+                p_loses = not outranks and area[p] > area[q]
+            else:
+                shared = bits[[p, q]] & unpack(guides[winner : winner + 1], h * w)
+                p_iou, q_iou = _ious(shared, area[[p, q]], int(guide_area[winner]))
+                p_loses = p_iou < q_iou
+            loser = p if p_loses else q
+            bits[loser] &= ~overlap
+            area[loser] -= inter
+    put(words, pack(bits))
+
+
+def _winner(votes: Int64s, scores: Floats) -> int:
+    """The guide with most votes; ties go to the higher score, then to the lower index; -1: no vote."""
+    if len(votes) == 0:
+        return -1
+    voted, count = np.unique(votes, return_counts=True)
+    return int(voted[np.lexsort((voted, -scores[voted], -count))[0]])
+
+
+def _ious(shared: Tensor, areas: Int64s, guide_area: int) -> list[float]:
+    inter = shared.sum(1).cpu().numpy()
+    return [float(i / (a + guide_area - i)) if a + guide_area > i else 0.0 for i, a in zip(inter, areas, strict=True)]

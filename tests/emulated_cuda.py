@@ -1,0 +1,92 @@
+"""The CUDA kernels on a CPU: their sources as plain C++, with tests/cuda_emulation, behind the package's adapter."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pybind11
+from numpy.typing import NDArray
+
+from esam_fast._cuda import Kernels
+
+ROOT = Path(__file__).parents[1]
+HERE = ROOT / "tests" / "cuda_emulation"
+FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
+POISON = 0xA5
+
+
+class HostMemory:
+    """What the kernels take for the memory of a GPU; whatever is not written shows as poison."""
+
+    index = 0
+    stream = 0
+
+    def __init__(self, arguments: tuple[Any, ...]) -> None:
+        assert not any(type(a).__module__ == "torch" for a in arguments)
+
+    def empty(self, size: int) -> NDArray[np.uint8]:
+        return np.full(size, POISON, np.uint8)
+
+    def upload(self, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return data.copy()
+
+    def download(self, buffer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return buffer.copy()
+
+    def address(self, buffer: NDArray[np.uint8]) -> int:
+        return int(buffer.ctypes.data)
+
+
+def kernels(cache: Path) -> Kernels:
+    """The CUDA backend's kernels, emulated; built once for each state of the sources in the folder `cache`.
+
+    Raises:
+        RuntimeError: no C++ compiler, or it refuses; what it says is in the message.
+    """
+    return Kernels(_module(cache), HostMemory)
+
+
+def _module(cache: Path) -> ModuleType:
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        raise RuntimeError("no C++ compiler to build the emulated CUDA kernels with")
+    sources = [*sorted((ROOT / "csrc/cuda").glob("*.cu")), ROOT / "csrc/cuda/bindings.cpp", HERE / "module.cpp"]
+    read = [*sources, *sorted((ROOT / "csrc/cuda").glob("*.*h*")), *sorted((ROOT / "csrc/common").glob("*.hpp"))]
+    read.append(HERE / "cuda_runtime.h")
+    state = "".join(FLAGS) + compiler + pybind11.__version__ + "".join(p.read_text(encoding="utf-8") for p in read)
+    folder = cache / hashlib.sha256(state.encode()).hexdigest()[:16]
+    library = folder / f"emulated_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if not library.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        includes = [ROOT / "csrc", HERE, Path(pybind11.get_include()), Path(sysconfig.get_paths()["include"])]
+        flags = [*FLAGS, *(f"-I{path}" for path in includes)]
+        objects = [folder / f"{path.name}.o" for path in sources]
+
+        def compile_one(source: Path, target: Path) -> None:
+            _run([compiler, *flags, "-c", str(source), "-o", str(target)])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_one, sources, objects))
+        _run([compiler, "-shared", *map(str, objects), "-o", str(library)])
+    spec = importlib.util.spec_from_file_location("emulated_cuda", library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
