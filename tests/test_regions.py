@@ -156,10 +156,10 @@ def test_prediction_reads_the_trees_as_the_note_says():
         total = data["base"]
         for tree in data["trees"]:
             question = 0
-            while question < 15:
+            while question < len(tree["if"]):
                 yes = of_nodes[tree["if"][question]][node] > tree["above"][question]
                 question = 2 * question + (2 if yes else 1)
-            total += tree["add"][question - 15]
+            total += tree["add"][question - len(tree["if"])]
         assert predicted[node] == min(max(total, 0), 1)
 
 
