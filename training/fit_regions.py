@@ -19,14 +19,14 @@ from sklearn.ensemble import GradientBoostingRegressor
 from esam_fast.segmenters.regions.calibration import properties
 from esam_fast.segmenters.regions.hierarchy import Hierarchy, hierarchy
 
-TREES, DEPTH, RATE = 80, 4, 0.1
+TREES, DEPTH, RATE = 120, 3, 0.1
 LEAST_SHARE = 0.0005  # nodes below this share of the image are not fitted on
 NOTE = (
     "Fitted by training/fit_regions.py on the training photographs and human segmentations of BSDS500 (Arbelaez, "
     "Maire, Fowlkes, Malik, IEEE TPAMI 33(5), 2011), which are for non-commercial research and education; see "
-    "LICENSE.regions. Predicted IoU of a node = base + what each tree adds. A tree asks 15 questions in heap order "
+    "LICENSE.regions. Predicted IoU of a node = base + what each tree adds. A tree asks 7 questions in heap order "
     "(question i: is property if[i] greater than above[i]? no: go to 2i + 1, yes: to 2i + 2); the answer after the "
-    "fourth picks one of the 16 numbers in add."
+    "third picks one of the 8 numbers in add."
 )
 
 

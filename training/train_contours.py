@@ -169,7 +169,8 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
     crops = Crops(args.data)
-    mean, start = np.zeros(2), time.perf_counter()
+    losses: list[tuple[float, float]] = []
+    start = time.perf_counter()
     with ThreadPoolExecutor(1) as pool, (args.work / "log.txt").open("a", encoding="utf-8") as log:
         ahead = [pool.submit(crops.batch, step) for step in range(first, min(first + 3, args.steps))]
         for step in range(first, args.steps):
@@ -184,14 +185,14 @@ def main() -> None:
             (contour + AFFINITY * pair).backward()
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
-            mean += (contour.item(), pair.item())
+            losses.append((contour.item(), pair.item()))
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == args.steps:
-                mean /= SAVE_EVERY
+                mean = np.mean(losses, axis=0)
+                losses.clear()
                 seconds = time.perf_counter() - start
                 line = f"step {step + 1} contours {mean[0]:.4f} pairs {mean[1]:.4f} {seconds:.0f} s"
                 print(line, file=log, flush=True)
                 print(line, flush=True)
-                mean[:] = 0
                 state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)

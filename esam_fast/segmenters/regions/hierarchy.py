@@ -55,8 +55,12 @@ def hierarchy(image: NDArray[np.uint8], *, weights: Path = WEIGHTS, backend: str
 
 def features(lab: NDArray[np.uint8], embedding: Float) -> Float:
     """What the tree compares, float32 [h, w, 21 + E], of 8-bit Lab [h, w, 3] and the network's embedding [h, w, E]."""
-    places = [table[lab[..., c]] for c, table in enumerate(_tables())]
-    return np.concatenate([*places, np.float32(EMBEDDING_WEIGHT) * embedding], axis=-1)
+    n = len(CENTRES[0])
+    out = np.empty((*lab.shape[:2], 3 * n + embedding.shape[-1]), np.float32)
+    for c, table in enumerate(_tables()):
+        out[..., c * n : (c + 1) * n] = table[lab[..., c]]
+    np.multiply(embedding, np.float32(EMBEDDING_WEIGHT), out=out[..., 3 * n :])
+    return out
 
 
 @cache

@@ -11,7 +11,7 @@ from esam_fast.ops.region_tree import RegionTree
 # The object level is the cut of the tree that maximises the sum of area ** AREA_POWER * (predicted IoU + LEVEL_BONUS
 # where the cut at merge height LEVEL passes). Without the bonus, the maximum is drawn to the largest errors of the
 # prediction; the power keeps it from preferring few large regions.
-LEVEL, LEVEL_BONUS, AREA_POWER = 10.5, 0.1, 0.9
+LEVEL, LEVEL_BONUS, AREA_POWER = 30.0, 0.05, 0.95
 
 
 def stability(tree: RegionTree) -> NDArray[np.float64]:
