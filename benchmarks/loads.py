@@ -1,4 +1,4 @@
-"""The loads that are timed: the masks a simulated SAM answers with, and dense noise where nothing can be pruned.
+"""The loads that are timed: the masks a simulated SAM answers with, and masks of which no pair can be pruned.
 
 The simulation is that of `esam-fast ablate --simulated` (esam_fast/evaluate/simulated.py): nested levels, jittered
 borders, faults in patches, scores that follow quality. Every load has a fixed seed.
@@ -67,10 +67,16 @@ def gallery(side: int = 64) -> ScoredMasks:
 
 @cache
 def dense(n: int, side: int = SIDE) -> PackedMasks:
-    """n masks of random pixels, half of all: every pair meets, and no bound helps."""
+    """n masks of large random blobs, each over the whole grid: every pair meets, and no bound helps."""
     rng = np.random.default_rng(2)
-    words = rng.integers(0, 2**64, (n, side * side // 64), np.uint64)
-    return PackedMasks.from_words(words, (side, side))
+    fields = [smooth_noise((side, side), side / 10, rng) > 0 for _ in range(min(n, 64))]
+    parts = []
+    for start in range(0, n, 1024):
+        moved = [np.roll(fields[i % 64], rng.integers(0, side, 2), (0, 1)) for i in range(start, min(n, start + 1024))]
+        block = np.stack(moved)
+        block[:, 0, 0] = block[:, -1, -1] = True  # so that every box is the whole grid
+        parts.append(PackedMasks.from_bool(block))
+    return PackedMasks.concatenate(parts)
 
 
 @cache

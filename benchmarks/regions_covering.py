@@ -1,8 +1,8 @@
-"""Covering of the segmenter "regions" on photographs with human segmentations: one level, AMG-style, and E-SAM.
+"""Covering of the segmenter "regions" on photographs with human segmentations: its tree, AMG-style, and E-SAM.
 
     python benchmarks/regions_covering.py --data FOLDER [--ids ID,ID | --every N]
 
-FOLDER is laid out as training/fit_regions.py wants it; without --ids the photographs held out there are measured.
+FOLDER is laid out as training/bsds.py says; without --ids the photographs held out there are measured.
 Covering: mean over a person's regions, weighted by area, of the best IoU with a predicted region; then the mean over
 people, and over photographs.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,31 +21,18 @@ import numpy as np
 from esam_fast import Esam, EsamConfig, MaskGrid
 from esam_fast.evaluate.covering import covering
 from esam_fast.ops import nms
-from esam_fast.segmenters.regions import RegionsSegmenter, hierarchy
+from esam_fast.segmenters.regions import RegionsSegmenter
+from esam_fast.segmenters.regions.hierarchy import hierarchy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-from fit_regions import HELD_OUT
+import bsds
+from tree_covering import LEVELS, at_levels
 
-LEVELS = np.geomspace(2, 40, 40)  # merge heights, free of the image's size
-
-
-def resized(labels: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """By nearest sampling."""
-    return cv2.resize(labels.astype(np.int32), shape[::-1], interpolation=cv2.INTER_NEAREST)
-
-
-def at_levels(image: np.ndarray, truths: list[np.ndarray]) -> np.ndarray:
-    """Covering by the cut of the tree at each of LEVELS."""
-    h = hierarchy(image)
-    height = h.tree.height / h.leaf.size**0.25
-    scores = []
-    for level in LEVELS:
-        own = np.arange(len(height))
-        for node in range(len(height) - 2, -1, -1):
-            over = h.tree.parent[node]
-            own[node] = own[over] if height[over] <= level else node
-        scores.append(covering(resized(own[h.leaf] + 1, image.shape[:2]), truths))
-    return np.array(scores)
+CONFIGS = {
+    "E-SAM": EsamConfig(),
+    "E-SAM without EMR": replace(EsamConfig(), emr=replace(EsamConfig().emr, enabled=False)),
+    "E-SAM without USR": replace(EsamConfig(), usr=replace(EsamConfig().usr, enabled=False)),
+}
 
 
 def amg_style(image: np.ndarray, segmenter: RegionsSegmenter) -> np.ndarray:
@@ -59,7 +47,7 @@ def amg_style(image: np.ndarray, segmenter: RegionsSegmenter) -> np.ndarray:
     labels = np.zeros(grid.shape, np.int32)
     for i, mask in reversed(list(enumerate(masks.take(nms(masks, scores, 0.7)).to_bool()))):
         labels[mask] = i + 1
-    return resized(labels, image.shape[:2])
+    return cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
 
 
 def main() -> None:
@@ -67,32 +55,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--ids", type=lambda text: text.split(","), help="instead of those held out")
-    parser.add_argument("--every", type=int, help="every Nth photograph that was fitted on, instead")
+    parser.add_argument("--every", type=int, help="every Nth photograph that was trained on, instead")
     args = parser.parse_args()
-    fitted = sorted({path.stem for path in (args.data / "images").glob("*.jpg")} - set(HELD_OUT))
-    ids = args.ids or (fitted[:: args.every] if args.every else HELD_OUT)
+    ids = args.ids or bsds.names(args.data, held_out=not args.every)[:: args.every]
     segmenter = RegionsSegmenter()
-    esam = Esam(segmenter, EsamConfig())
-    levels, amg, entities, count, seconds = [], [], [], [], []
+    levels, count, seconds = [], [], []
+    rows: dict[str, list[float]] = {"best masks, AMG-style": [], **{row: [] for row in CONFIGS}}
     for name in ids:
-        image = cv2.cvtColor(cv2.imread(str(args.data / "images" / f"{name}.jpg")), cv2.COLOR_BGR2RGB)
-        paths = sorted((args.data / "labels").glob(f"{name}_*.png"))
-        truths = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.int64) for path in paths]
-        levels.append(at_levels(image, truths))
-        amg.append(covering(amg_style(image, segmenter), truths))
-        start = time.perf_counter()
-        result = esam.segment(image)
-        seconds.append(time.perf_counter() - start)
-        entities.append(covering(result.labels, truths))
-        count.append(len(result))
+        image, truths = bsds.read(args.data, name)
+        truths = [truth.astype(np.int64) for truth in truths]
+        levels.append(at_levels(hierarchy(image), truths))
+        rows["best masks, AMG-style"].append(covering(amg_style(image, segmenter), truths))
+        for row, config in CONFIGS.items():
+            start = time.perf_counter()
+            result = Esam(segmenter, config).segment(image)
+            if config == EsamConfig():
+                seconds.append(time.perf_counter() - start)
+                count.append(len(result))
+            rows[row].append(covering(result.labels, truths))
     mean = np.mean(levels, axis=0)
-    error = np.std(entities) / len(ids) ** 0.5
-    print(f"{len(ids)} photographs, covering x 100 (standard error of E-SAM's {error * 100:.1f})")
-    print(f"  tree, best single level for all ({LEVELS[mean.argmax()]:.1f})   {mean.max() * 100:.1f}")
-    print(f"  tree, best level for each (oracle)         {np.max(levels, axis=1).mean() * 100:.1f}")
-    print(f"  AMG-style, best masks                      {np.mean(amg) * 100:.1f}")
-    print(f"  E-SAM, final map                           {np.mean(entities) * 100:.1f}")
-    print(f"  E-SAM entities a photograph {np.mean(count):.1f}, median {np.median(seconds):.2f} s")
+    rows = {
+        f"tree, one level, the best for these ({LEVELS[mean.argmax()]:.1f})": np.array(levels)[:, mean.argmax()],
+        "tree, the best level of each": np.max(levels, axis=1),
+        **rows,
+    }
+    print(f"{len(ids)} photographs, covering x 100")
+    for row, values in rows.items():
+        print(f"  {row:50}{np.mean(values) * 100:6.1f} (standard error {np.std(values) / len(ids) ** 0.5 * 100:.1f})")
+    print(f"  entities a photograph {np.mean(count):.1f}, median {np.median(seconds):.2f} s")
 
 
 if __name__ == "__main__":

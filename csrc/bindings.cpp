@@ -133,6 +133,12 @@ std::int32_t felzenszwalb(const Array<std::uint8_t>& image, float scale, const A
                             (kernel.shape(0) - 1) / 2, min_size, out);
 }
 
+std::int32_t watershed(const Array<std::uint8_t>& relief, Boxes labels) {
+  std::int32_t* out = labels.mutable_data();
+  const py::gil_scoped_release released;
+  return esam::watershed(relief.data(), relief.shape(0), relief.shape(1), out);
+}
+
 void region_tree(const Boxes& labels, const Array<float>& boundary, const Array<float>& features, std::int32_t regions,
                  Boxes parent, Array<double> height, Areas area, Areas perimeter, Array<double> strength) {
   std::int32_t* parent_out = parent.mutable_data();
@@ -162,6 +168,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("measure_labels", &measure_labels);
   m.def("felzenszwalb", &felzenszwalb);
   m.def("region_tree", &region_tree);
+  m.def("watershed", &watershed);
 
   m.def("set_num_threads", [](int n) { esam::num_threads() = n; });
   m.def("simd_level", [] { return std::string(esam::simd().name); });

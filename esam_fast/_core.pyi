@@ -151,6 +151,7 @@ def felzenszwalb(
     min_size: int,
     labels: _Int32,
 ) -> int: ...
+def watershed(relief: NDArray[np.uint8], labels: _Int32) -> int: ...
 def region_tree(
     labels: _Int32,
     boundary: _Float32,

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [item for item in items if wanted(item)]
 
 
-@pytest.fixture(scope="session", params=list(dict.fromkeys(EXPECTED + HERE)) or ["none"])
+@pytest.fixture(scope="module", params=list(dict.fromkeys(EXPECTED + HERE)) or ["none"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param not in HERE:
         pytest.fail(f"backend {request.param!r} is expected and not available; available: {', '.join(HERE)}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
 
 import numpy as np
@@ -273,3 +274,43 @@ def felzenszwalb(image: np.ndarray, scale: float = 100.0, sigma: float = 0.8, mi
             unite(a, b)
     _, first, inverse = np.unique([find(i) for i in range(n)], return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first)).astype(np.int32)[inverse.reshape(height, width)]
+
+
+def watershed(relief: np.ndarray) -> np.ndarray:
+    """Meyer's flooding, 4-neighbourhood -> int32 [h, w], labels in raster order of the minima's first pixels."""
+    height, width = relief.shape
+    level = relief.astype(int).tolist()
+
+    def around(y: int, x: int) -> list[tuple[int, int]]:
+        near = [(y - 1, x), (y, x - 1), (y, x + 1), (y + 1, x)]
+        return [(v, u) for v, u in near if 0 <= v < height and 0 <= u < width]
+
+    labels = np.full(relief.shape, -1, np.int32)
+    seen: set[tuple[int, int]] = set()
+    queue: list[tuple[int, int, tuple[int, int]]] = []  # level, arrival, pixel
+    basins = 0
+    for start in np.ndindex(relief.shape):
+        if start in seen:
+            continue
+        plateau = [start]
+        seen.add(start)
+        for pixel in plateau:
+            for other in around(*pixel):
+                if relief[other] == relief[start] and other not in seen:
+                    seen.add(other)
+                    plateau.append(other)
+        if all(relief[other] >= relief[start] for pixel in plateau for other in around(*pixel)):
+            for pixel in plateau:
+                labels[pixel] = basins
+                queue.append((level[pixel[0]][pixel[1]], len(queue), pixel))
+            basins += 1
+    arrivals = len(queue)
+    heapq.heapify(queue)
+    while queue:
+        height_here, _, pixel = heapq.heappop(queue)
+        for other in around(*pixel):
+            if labels[other] < 0:
+                labels[other] = labels[pixel]
+                heapq.heappush(queue, (max(height_here, level[other[0]][other[1]]), arrivals, other))
+                arrivals += 1
+    return labels

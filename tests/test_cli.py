@@ -434,7 +434,7 @@ def test_bad_settings(setting, complaint):
     assert complaint in caught.value.message
 
 
-# The whole, with the segmenter that needs no weights
+# The whole, with the segmenter that runs anywhere
 
 
 def test_demo(tmp_path, monkeypatch):

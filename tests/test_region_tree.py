@@ -44,7 +44,7 @@ def by_definition(labels, boundary, features):
                     for d in difference:
                         squared += d * d
                     contrast = sum(shared) / len(shared) + np.sqrt(squared)
-                    offers.append((contrast * np.sqrt(np.sqrt(n * m / (n + m))), i, j))
+                    offers.append((contrast * np.sqrt(np.sqrt(np.sqrt(n * m / (n + m)))), i, j))
         cost, i, j = min(offers)
         parent[i] = parent[j] = new
         height[new] = max(cost, height[i], height[j])
@@ -69,8 +69,9 @@ def test_by_hand(backend):
     tree = region_tree(labels, boundary, features, backend=backend)
     assert tree.leaves == 3
     assert tree.parent.tolist() == [4, 3, 3, 4, -1]
-    # 1 and 2: (1 + 0) * (8 / 6) ** .25; then 0 with both: (1 + 3) * (12 / 8) ** .25
-    assert tree.height.tolist() == [0, 0, 0, np.sqrt(np.sqrt(8 / 6)), 4 * np.sqrt(np.sqrt(12 / 8))]
+    # 1 and 2: (1 + 0) * (8 / 6) ** (1 / 8); then 0 with both: (1 + 3) * (12 / 8) ** (1 / 8)
+    root = [np.sqrt(np.sqrt(np.sqrt(size))) for size in (8 / 6, 12 / 8)]
+    assert tree.height.tolist() == [0, 0, 0, root[0], 4 * root[1]]
     assert tree.area.tolist() == [2, 2, 4, 6, 8]
     assert tree.perimeter.tolist() == [2, 4, 2, 2, 0]
     assert tree.strength.tolist() == [2, 4, 2, 2, 0]

@@ -7,14 +7,12 @@ import pytest
 from esam_fast import Esam, load_segmenter
 from esam_fast.ops import region_tree
 from esam_fast.scene import scene, scene_labels
-from esam_fast.segmenters.regions import (
-    NOTICE,
-    RegionsSegmenter,
-    choose_levels,
-    hierarchy,
-    predict_iou,
-    stability,
-)
+from esam_fast.segmenters.regions import NOTICE, RegionsSegmenter
+from esam_fast.segmenters.regions.calibration import predict_iou, properties
+from esam_fast.segmenters.regions.hierarchy import hierarchy
+from esam_fast.segmenters.regions.levels import choose_levels, stability
+
+HOME = files("esam_fast.segmenters.regions")
 
 SHAPES = [(1, 1), (1, 5000), (700, 1), (2, 3), (90, 130), (300, 200), (600, 903)]
 
@@ -140,8 +138,7 @@ def test_stability_is_the_share_of_the_parents_height():
 
 
 def test_calibration_is_small_readable_and_says_where_it_is_from():
-    path = files("esam_fast.segmenters").joinpath("regions_calibration.json")
-    text = path.read_text("utf-8")
+    text = HOME.joinpath("calibration.json").read_text("utf-8")
     assert len(text) < 60_000
     assert max(map(len, text.splitlines())) < 1200
     data = json.loads(text)
@@ -152,15 +149,15 @@ def test_calibration_is_small_readable_and_says_where_it_is_from():
 
 
 def test_prediction_reads_the_trees_as_the_note_says():
-    properties = hierarchy(scene(150, 100)).properties
-    data = json.loads(files("esam_fast.segmenters").joinpath("regions_calibration.json").read_text("utf-8"))
-    predicted = predict_iou(properties)
+    of_nodes = properties(hierarchy(scene(150, 100)))
+    data = json.loads(HOME.joinpath("calibration.json").read_text("utf-8"))
+    predicted = predict_iou(of_nodes)
     for node in (0, len(predicted) // 2, len(predicted) - 1):
         total = data["base"]
         for tree in data["trees"]:
             question = 0
             while question < 15:
-                yes = properties[tree["if"][question]][node] > tree["above"][question]
+                yes = of_nodes[tree["if"][question]][node] > tree["above"][question]
                 question = 2 * question + (2 if yes else 1)
             total += tree["add"][question - 15]
         assert predicted[node] == min(max(total, 0), 1)
@@ -168,4 +165,4 @@ def test_prediction_reads_the_trees_as_the_note_says():
 
 def test_notice_is_one_honest_line():
     assert "\n" not in NOTICE
-    assert "no model weights" in NOTICE
+    assert "SAM segments far better" in NOTICE

@@ -8,8 +8,8 @@ import numpy as np
 import oracle
 import pytest
 
-from esam_fast import PackedMasks, build_info
-from esam_fast.ops import mask_iou, pack_logits, top_k_similarity
+from esam_fast import MaskGrid, PackedMasks, build_info
+from esam_fast.ops import draw_labels, mask_iou, nms, pack_logits, top_k_similarity
 
 
 @pytest.fixture(params=build_info()["simd_available"] or [])
@@ -40,6 +40,12 @@ def test_every_variant_equals_the_oracle(variant: str, shape: tuple[int, int]) -
     expected_index, expected_value = oracle.top_k_similarity(features, 4)
     assert np.array_equal(index, expected_index)
     assert np.array_equal(value, expected_value)
+
+    grid = MaskGrid(*shape, float(rows), float(cols), 3 * rows + 1, 2 * cols + 5)
+    assert np.array_equal(draw_labels(logits, grid, backend="native"), oracle.draw_labels(logits, grid))
+
+    scores = rng.random(70).astype(np.float32)
+    assert np.array_equal(nms(packed, scores, 0.5, backend="native"), oracle.nms(masks, scores, 0.5))
 
 
 def test_an_unknown_variant_is_refused() -> None:

@@ -1,10 +1,9 @@
 """Fit the predicted IoU of the segmenter "regions" on photographs with human segmentations.
 
-    python training/fit_regions.py --data FOLDER [--out esam_fast/segmenters/regions_calibration.json]
+    python training/fit_regions.py --data FOLDER [--out FILE.json]
 
-FOLDER holds images/ID.jpg and labels/ID_k.png (uint16 label maps 1..n, one for each of several people). The target
-of a node is its highest IoU with a region of one person's map, averaged over the people: the IoU to expect with
-what a person would outline. Photographs are area-averaged to the segmenter's working size first.
+To be run after train_contours.py, on the same FOLDER. The target of a node is its highest IoU with a region of one
+person's map, averaged over the people: the IoU to expect with what a person would outline.
 """
 
 from __future__ import annotations
@@ -13,17 +12,13 @@ import argparse
 import json
 from pathlib import Path
 
-import cv2
+import bsds
 import numpy as np
 from sklearn.ensemble import GradientBoostingRegressor
 
-from esam_fast.segmenters.regions import WORK_SIDE, Hierarchy, hierarchy
+from esam_fast.segmenters.regions.calibration import properties
+from esam_fast.segmenters.regions.hierarchy import Hierarchy, hierarchy
 
-# Kept out of fitting and tuning; all numbers are reported on these.
-HELD_OUT = (  # noqa: SIM905
-    "105019 113044 134008 145053 157036 169012 181091 188091 209070 227046 "
-    "24004 253036 277095 309004 35010 370036 42044 56028 66075 90076"
-).split()
 TREES, DEPTH, RATE = 80, 4, 0.1
 LEAST_SHARE = 0.0005  # nodes below this share of the image are not fitted on
 NOTE = (
@@ -33,16 +28,6 @@ NOTE = (
     "(question i: is property if[i] greater than above[i]? no: go to 2i + 1, yes: to 2i + 2); the answer after the "
     "fourth picks one of the 16 numbers in add."
 )
-
-
-def read(data: Path, name: str) -> tuple[Hierarchy, list[np.ndarray]]:
-    """The tree of one photograph, and people's label maps at the same size."""
-    image = cv2.cvtColor(cv2.imread(str(data / "images" / f"{name}.jpg")), cv2.COLOR_BGR2RGB)
-    s = min(1.0, WORK_SIDE / max(image.shape[:2]))
-    size = max(1, round(image.shape[1] * s)), max(1, round(image.shape[0] * s))
-    h = hierarchy(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    maps = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted((data / "labels").glob(f"{name}_*.png"))]
-    return h, [cv2.resize(m, size, interpolation=cv2.INTER_NEAREST).astype(np.int64) for m in maps]
 
 
 def true_iou(h: Hierarchy, truth: np.ndarray) -> np.ndarray:
@@ -82,18 +67,20 @@ def main() -> None:
     """Read, fit, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    default = Path(__file__).parents[1] / "esam_fast" / "segmenters" / "regions_calibration.json"
+    default = Path(__file__).parents[1] / "esam_fast" / "segmenters" / "regions" / "calibration.json"
     parser.add_argument("--out", type=Path, default=default)
     args = parser.parse_args()
 
     rows: dict[bool, list[tuple[np.ndarray, np.ndarray, np.ndarray]]] = {False: [], True: []}
     names: list[str] = []
-    for path in sorted((args.data / "images").glob("*.jpg")):
-        h, truths = read(args.data, path.stem)
-        names = list(h.properties)
-        target = np.mean([true_iou(h, truth) for truth in truths], axis=0)
-        values = np.stack(list(h.properties.values()), axis=1)
-        rows[path.stem in HELD_OUT].append((values, target, h.tree.area / h.tree.area[-1]))
+    for held in (False, True):
+        for name in bsds.names(args.data, held_out=held):
+            image, truths = bsds.read(args.data, name)
+            h = hierarchy(image)
+            of_nodes = properties(h)
+            names = list(of_nodes)
+            target = np.mean([true_iou(h, truth.astype(np.int64)) for truth in truths], axis=0)
+            rows[held].append((np.stack(list(of_nodes.values()), axis=1), target, h.tree.area / h.tree.area[-1]))
     (x, y, share), (x_out, y_out, share_out) = (
         tuple(np.concatenate(part) for part in zip(*rows[held], strict=True)) for held in (False, True)
     )

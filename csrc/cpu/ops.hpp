@@ -51,4 +51,7 @@ void measure_labels(const std::int32_t* labels, std::int64_t h, std::int64_t w, 
 std::int32_t felzenszwalb(const std::uint8_t* image, std::int64_t h, std::int64_t w, float scale, const float* kernel,
                           std::int64_t radius, std::int64_t min_size, std::int32_t* labels);
 
+// watershed.cpp; relief and labels [h, w]; returns the number of basins
+std::int32_t watershed(const std::uint8_t* relief, std::int64_t h, std::int64_t w, std::int32_t* labels);
+
 }  // namespace esam

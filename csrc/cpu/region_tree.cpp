@@ -79,7 +79,8 @@ void region_tree(const std::int32_t* labels, const float* boundary, const float*
       squared += difference * difference;
     }
     const double contrast = b.strength / static_cast<double>(b.length) + std::sqrt(squared);
-    queue.emplace(contrast * std::sqrt(std::sqrt(n * m / (n + m))), b.low, b.high, index);
+    const double size = std::sqrt(std::sqrt(std::sqrt(n * m / (n + m))));
+    queue.emplace(contrast * size, b.low, b.high, index);
     around[b.low].push_back(index);
     around[b.high].push_back(index);
   };

@@ -28,6 +28,7 @@ _FILES = {
     "measure_labels": "draw",
     "felzenszwalb": "felzenszwalb",
     "region_tree": "region_tree",
+    "watershed": "watershed",
 }
 
 

@@ -35,7 +35,7 @@ def _cost(length: np.int64, strength: float, n: float, m: float, of_low: Doubles
     for c in range(of_low.size):
         difference = of_low[c] / n - of_high[c] / m
         squared += difference * difference
-    return (strength / length + math.sqrt(squared)) * math.sqrt(math.sqrt(n * m / (n + m)))
+    return (strength / length + math.sqrt(squared)) * math.sqrt(math.sqrt(math.sqrt(n * m / (n + m))))
 
 
 @jit

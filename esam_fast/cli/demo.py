@@ -23,7 +23,7 @@ from esam_fast.cli import run
 @run.model_options
 @run.ids_option
 def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:
-    """Draw a small still life, segment it and write the pictures: needs no photo, no weights, no network."""
+    """Draw a small still life, segment it and write the pictures: needs no photo and no download."""
     esam = run.load(debug=debug, **model)
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):

@@ -13,6 +13,7 @@ from esam_fast.ops.pairwise import intersections, mask_iou, max_iou
 from esam_fast.ops.planes import entity_planes
 from esam_fast.ops.region_tree import region_tree
 from esam_fast.ops.topk import mask_similarity, top_k_similarity
+from esam_fast.ops.watershed import watershed
 
 __all__ = [
     "cluster_masks",
@@ -32,4 +33,5 @@ __all__ = [
     "region_tree",
     "split_overlaps",
     "top_k_similarity",
+    "watershed",
 ]

@@ -47,20 +47,21 @@ def entity_planes(logits: Any, masks: PackedMasks, kept: PackedMasks, owner: Int
 def _on_host(logits: Float, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks) -> Float:
     m, h, w = logits.shape
     flat = logits.reshape(m, h * w).copy()
-    pixels = [kept.pixels(i) for i in range(m)]
     holder = np.full(h * w, np.nan, np.float32)
     for i in range(m):
-        holder[pixels[i]] = flat[i, pixels[i]]
+        pixels = kept.pixels(i)
+        holder[pixels] = flat[i, pixels]
     planes = np.full((len(entities), h * w), -np.inf, np.float32)
+    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w))
     for i in range(m):
-        lost = np.setdiff1d(masks.pixels(i), pixels[i], assume_unique=True)
+        lost = taken.pixels(i)
         theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])
         flat[i, lost] = np.minimum(flat[i, lost], -theirs)
         plane = planes[owner[i]]
         np.maximum(plane, flat[i], out=plane)
     for k in range(len(entities)):
-        held = np.zeros(h * w, np.bool_)
-        held[entities.pixels(k)] = True
-        plane = planes[k]
-        plane[:] = np.where(held, np.where(plane > 0, plane, np.maximum(-plane, LEAST)), -np.abs(plane))
+        plane, pixels = planes[k], entities.pixels(k)
+        held = plane[pixels]
+        np.negative(np.abs(plane, out=plane), out=plane)
+        plane[pixels] = np.where(held > 0, held, np.maximum(-held, LEAST))
     return planes.reshape(-1, h, w)

@@ -34,6 +34,11 @@ class RegionTree:
         """K."""
         return (len(self.parent) + 1) // 2
 
+    @property
+    def scaled_height(self) -> NDArray[np.float64]:
+        """Height [2K - 1] as if the image had one pixel: comparable between images of different sizes."""
+        return self.height / float(self.area[-1]) ** 0.125
+
 
 def region_tree(
     labels: NDArray[np.int32],
@@ -45,7 +50,7 @@ def region_tree(
     """Merge neighbouring regions, the cheapest pair first, until one is left.
 
     Two regions of n and m pixels that share a border (4-neighbourhood) cost
-    ``(B + D) * (n * m / (n + m)) ** (1 / 4)``: B is the mean boundary strength over the pixel sides they share (a
+    ``(B + D) * (n * m / (n + m)) ** (1 / 8)``: B is the mean boundary strength over the pixel sides they share (a
     side has the larger strength of its two pixels), D the Euclidean distance between their mean features. Equal
     costs go to the lower (older, younger) pair of nodes. All sums and costs are float64.
 

@@ -1,4 +1,4 @@
-"""Segmenters answer point prompts: SAM in torch, a stand-in that needs no weights, or a user's own."""
+"""Segmenters answer point prompts: SAM in torch, a small stand-in that runs anywhere, or a user's own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load_segmenter(
 
     Args:
         name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint` or from where `esam-fast weights` keeps it (needs the
-            extra "sam"). "regions" needs no weights and runs anywhere: a stand-in, not SAM. "auto": the largest SAM
+            extra "sam"). "regions" brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM
             whose weights are here and that fits the device, else "regions"; the segmenter's `name` tells which.
         checkpoint: of SAM, .pth or .safetensors; with "auto", its width tells the model.
         device: "auto", "cpu" or "cuda", for SAM.

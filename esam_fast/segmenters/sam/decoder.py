@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from esam_fast.masks import Float, Int
 from esam_fast.segmenters.sam.chunks import Chunks
@@ -134,14 +133,13 @@ class FoldedDecoder:
         return np.concatenate(self._chunks.map(work, len(points)))
 
     def _make_start(self, points: bytes) -> _Start:
-        sparse = self._prompts.points(np.frombuffer(points).reshape(-1, 2))  # [N, 2, C]
-        tokens = torch.cat([self._output_tokens.expand(len(sparse), -1, -1), sparse], 1)
-        first = self._transformer.layers[0]
-        size = self._chunks.size
-        filled = F.pad(tokens, (0, 0, 0, 0, 0, -len(tokens) % size))
-        parts = [self._ask(first, part, part) for part in filled.split(size)]
-        queries, vectors = (torch.cat(each)[: len(tokens)] for each in zip(*parts, strict=True))
-        return _Start(tokens, queries, vectors)
+        placed, size = np.frombuffer(points).reshape(-1, 2), self._chunks.size
+        parts = []
+        for i in range(0, len(placed), size):  # in one fixed shape, as everything that a prompt goes through
+            part = placed[np.minimum(np.arange(i, i + size), len(placed) - 1)]
+            tokens = torch.cat([self._output_tokens.expand(size, -1, -1), self._prompts.points(part)], 1)
+            parts.append((tokens, *self._ask(self._transformer.layers[0], tokens, tokens)))
+        return _Start(*(torch.cat(each)[: len(placed)] for each in zip(*parts, strict=True)))
 
     def _transform(self, image: DecoderImage, start: _Start, indices: Tensor, count: int, keys: Keys) -> Tensor:
         """The transformer for the prompts at `indices` [B]: the output tokens that are asked for, [B, 1 + K, C]."""

@@ -1,0 +1,110 @@
+"""The predicted IoU of every node: boosted trees on its size, shape, contours and place in the tree."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast.masks import Float, Int
+from esam_fast.ops import measure_labels
+from esam_fast.segmenters.regions.hierarchy import Hierarchy
+
+LAB_UNIT = np.array([100 / 255, 1, 1], np.float32)  # of OpenCV's 8-bit Lab
+
+
+def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray[np.float64]]:
+    """What the calibration looks at, float64 [N] each; heights are free of the image's size."""
+    tree, leaf, rank, first, last = h.tree, h.leaf, h.rank, h.first, h.last
+    leaves, nodes = tree.leaves, len(tree.parent)
+    height, width = leaf.shape
+    flat = leaf.ravel()
+    up = np.where(tree.parent < 0, nodes - 1, tree.parent)
+    bounds = np.stack([first, last], axis=1).ravel()
+
+    def gather(over: np.ufunc, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Leaf values [K, ...] over the leaves of each node: [N, ...]."""
+        ranked = np.empty((leaves + 1, *values.shape[1:]), np.float64)
+        ranked[rank], ranked[leaves] = values, 0
+        return over.reduceat(ranked, bounds, axis=0)[::2]
+
+    def count(at: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[Any]:
+        return np.bincount(at.ravel(), None if weights is None else weights.ravel(), leaves)
+
+    box = measure_labels(leaf + 1, leaves, backend=backend)[1].astype(np.float64)
+    extent = gather(np.maximum, box[:, 2:]) - gather(np.minimum, box[:, :2])  # [N, 2], width and height of the box
+    sides = gather(np.add, np.stack([count(edge) for edge in (leaf[0], leaf[-1], leaf[:, 0], leaf[:, -1])], axis=1))
+    outline = tree.perimeter + sides.sum(axis=1)
+    inner_length = gather(np.add, tree.perimeter[:leaves]) - tree.perimeter
+    inner_strength = gather(np.add, tree.strength[:leaves]) - tree.strength
+
+    def spread(values: Float) -> NDArray[np.float64]:
+        """Root of the summed variances of float32 [h, w, C] within each node, every second row and column looked at."""
+        channels, at = values.shape[-1], leaf[::2, ::2]
+        moments = [count(at), *(count(at, values[::2, ::2, c] ** p) for p in (1, 2) for c in range(channels))]
+        means = gather(np.add, np.stack(moments, axis=1))
+        means = means[:, 1:] / np.maximum(means[:, :1], 1)
+        return np.sqrt(np.maximum(means[:, channels:] - means[:, :channels] ** 2, 0).sum(axis=1))
+
+    log_height = np.log1p(tree.scaled_height)
+    above = nodes - np.searchsorted(np.sort(tree.height), tree.height, side="right")
+    largest_part, highest_part, sibling = np.zeros((3, nodes))
+    np.maximum.at(largest_part, up[:-1], tree.area[:-1])
+    np.maximum.at(highest_part, up[:-1], log_height[:-1])
+    order = np.argsort(up[:-1], kind="stable")  # children side by side
+    sibling[order] = log_height[order.reshape(-1, 2)[:, ::-1].ravel()]
+    depth = np.zeros(nodes)
+    for node in range(nodes - 2, -1, -1):
+        depth[node] = depth[up[node]] + 1
+    return {
+        "log area": np.log(tree.area / flat.size),
+        "height": log_height,
+        "rise to parent": log_height[up] - log_height,
+        "rise of parent": log_height[up[up]] - log_height[up],
+        "rise to sibling": sibling - log_height,
+        "rise to root": log_height[-1] - log_height,
+        "rise from parts": log_height - highest_part,
+        "log nodes above": np.log1p(above),
+        "depth": depth,
+        "share of parent": tree.area / tree.area[up],
+        "share of grandparent": tree.area / tree.area[up[up]],
+        "largest part": largest_part / tree.area,
+        "fill": tree.area / extent.prod(axis=1),
+        "box height": extent[:, 1] / height,
+        "box width": extent[:, 0] / width,
+        "outline": np.log(outline**2 / tree.area),
+        "border share": sides.sum(axis=1) / outline,
+        "border sides": (sides > 0).sum(axis=1).astype(np.float64),
+        "contrast": tree.strength / np.maximum(tree.perimeter, 1),
+        "inner contrast": inner_strength / np.maximum(inner_length, 1),
+        "colour spread": np.log1p(spread(h.lab.astype(np.float32) * LAB_UNIT)),
+        "embedding spread": spread(h.embedding),
+    }
+
+
+@cache
+def _calibration() -> tuple[list[str], float, Int, NDArray[np.float64], NDArray[np.float64]]:
+    """Names of the properties, the base, and per boosted tree: property, threshold (heap order) and leaf values."""
+    data = json.loads(files("esam_fast.segmenters.regions").joinpath("calibration.json").read_text("utf-8"))
+    names = data["properties"]
+    asked = np.array([[names.index(name) for name in tree["if"]] for tree in data["trees"]])
+    above = np.array([tree["above"] for tree in data["trees"]], np.float64)
+    return names, data["base"], asked, above, np.array([tree["add"] for tree in data["trees"]], np.float64)
+
+
+def predict_iou(of_nodes: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Predicted IoU of every node, float64 [N] in [0, 1], by the boosted trees of calibration.json."""
+    names, base, asked, above, add = _calibration()
+    table = np.stack([of_nodes[name] for name in names])  # [P, N]
+    nodes = np.arange(table.shape[1])
+    total = np.full(len(nodes), base)
+    for question, threshold, value in zip(asked, above, add, strict=True):
+        at = np.zeros(len(nodes), np.int64)
+        while at[0] < len(question):
+            at = 2 * at + 1 + (table[question[at], nodes] > threshold[at])
+        total += value[at - len(question)]
+    return total.clip(0, 1)

@@ -1,0 +1,61 @@
+"""The contour network (contours.onnx, trained by training/train_contours.py) in OpenCV's dnn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast._backend import get_num_threads
+from esam_fast.masks import Float
+
+STRIDE = 32  # the network halves its input five times
+MARGIN = 16  # mirrored pixels around the image at least: the network's own zero padding stays beyond them
+CHANNELS = 16  # of the embedding
+WEIGHTS = Path(__file__).with_name("contours.onnx")
+
+_lock = Lock()  # the network and OpenCV's thread setting are one for all
+
+
+@dataclass(frozen=True)
+class Contours:
+    """What the network sees in an image of h x w pixels.
+
+    Attributes:
+        strength: uint8 [h, w], how surely people would draw a contour through the pixel, in 255ths.
+        embedding: float32 [h, w, CHANNELS]; pixels of one entity lie close, within a unit or two.
+    """
+
+    strength: NDArray[np.uint8]
+    embedding: Float
+
+
+def find_contours(image: NDArray[np.uint8], weights: Path = WEIGHTS) -> Contours:
+    """Contours and embedding of an image [h, w, 3] RGB, which is not changed."""
+    height, width = image.shape[:2]
+    bottom, right = (MARGIN + -(side + 2 * MARGIN) % STRIDE for side in (height, width))
+    padded = np.asarray(cv2.copyMakeBorder(image, MARGIN, bottom, MARGIN, right, cv2.BORDER_REFLECT_101))
+    with _lock:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(get_num_threads())
+        try:
+            network = _network(weights)
+            network.setInput(cv2.dnn.blobFromImage(padded))
+            contours, embedding = network.forward(["contours", "embedding"])
+        finally:
+            cv2.setNumThreads(threads)
+    full = contours[0].reshape(2, 2, *contours.shape[2:]).transpose(2, 0, 3, 1).reshape(padded.shape[:2])
+    deep = cv2.resize(embedding[0].transpose(1, 2, 0), padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    inside = np.s_[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+    return Contours(np.rint(full[inside] * 255).astype(np.uint8), np.ascontiguousarray(deep[inside]))
+
+
+@cache
+def _network(weights: Path) -> Any:
+    return cv2.dnn.readNetFromONNX(np.frombuffer(weights.read_bytes(), np.uint8))
