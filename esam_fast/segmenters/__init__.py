@@ -20,8 +20,8 @@ def load_segmenter(
 
     Args:
         name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint` or from where `esam-fast weights` keeps it (needs the
-            extra "sam"). "regions" brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM
-            whose weights are here and that fits the device, else "regions"; the segmenter's `name` tells which.
+            extra "sam"). "regions" brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the
+            largest SAM whose weights are here and that fits the device, else "regions"; its `name` tells which.
         checkpoint: of SAM, .pth or .safetensors; with "auto", its width tells the model.
         device: "auto", "cpu" or "cuda", for SAM.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
