@@ -21,7 +21,7 @@ _MODULES = {
     "torch": "esam_fast._torch",
 }
 _HOST = ("native", "numba")  # serve NumPy arrays; "torch" serves tensors anywhere, "cuda" those on a GPU
-_HOST_ONLY = ("felzenszwalb", "region_tree")
+_HOST_ONLY = ("felzenszwalb", "region_tree", "watershed")
 _HOMES: dict[str, Any] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
 
 

@@ -24,18 +24,14 @@ def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | N
     return np.ascontiguousarray(value)
 
 
-def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None], place: Any = ...) -> Any:
-    """`array`, or a torch tensor that meets the same demands (uint64 is int64 there); `place`: where it must live."""
+def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Any:
+    """`array`, or a torch tensor that meets the same demands (uint64 is int64 there)."""
     if not _arrays.is_tensor(value):
-        value = array(name, value, dtype, shape)
-    elif not _arrays.has_dtype(value, dtype):
+        return array(name, value, dtype, shape)
+    if not _arrays.has_dtype(value, dtype):
         raise TypeError(f"{name} must be of {np.dtype(dtype)} (words of a tensor: int64), got {value.dtype} tensor")
-    else:
-        _shape(name, value, shape)
-        value = value.contiguous()
-    if place is not ... and _arrays.place(value) != place:
-        raise ValueError(f"{name} must be {_where(place)}, got {_where(_arrays.place(value))}")
-    return value
+    _shape(name, value, shape)
+    return value.contiguous()
 
 
 def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[np.float32]:

@@ -13,26 +13,39 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from esam_fast import _backend
+from esam_fast import _backend, _cuda
 from esam_fast._backend import available
 
-settings.register_profile("tests", deadline=None, derandomize=True, max_examples=40, print_blob=True)
+SEED = os.environ.get("ESAM_TEST_SEED")  # fresh inputs; without it they are always the same
+settings.register_profile("tests", deadline=None, derandomize=SEED is None, max_examples=40, print_blob=True)
 settings.load_profile("tests")
 
 EXPECTED = [name for name in os.environ.get("ESAM_EXPECT_BACKENDS", "").split(",") if name]
-EMULATED = {f"test_{name}.py" for name in ["pairwise", "nms", "overlap", "topk", "cover", "density", "packing", "draw"]}
+OPS = {f"test_{name}.py" for name in ["pairwise", "nms", "overlap", "topk", "cover", "density", "packing", "draw"]}
 HERE = [*available(), *(["emulated"] if "native" in [*available(), *EXPECTED] else [])]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The emulation runs the tests of the ops, which it has kernels for; whole images would take it minutes."""
-    items[:] = [item for item in items if "[emulated" not in item.name or item.path.name in EMULATED]
+    """The slow backends run the tests of the ops, and torch some whole images; the others would take them minutes."""
+
+    def wanted(item: pytest.Item) -> bool:
+        if item.path.name in OPS or not ("[emulated" in item.name or "[torch" in item.name):
+            return True
+        return "[torch" in item.name and item.name.startswith("test_every_switch")
+
+    items[:] = [item for item in items if wanted(item)]
 
 
-@pytest.fixture(scope="session", params=list(dict.fromkeys(EXPECTED + HERE)) or ["none"])
+@pytest.fixture(scope="module", params=list(dict.fromkeys(EXPECTED + HERE)) or ["none"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param not in HERE:
         pytest.fail(f"backend {request.param!r} is expected and not available; available: {', '.join(HERE)}")
+    if request.param == "cuda":
+        with pytest.MonkeyPatch.context() as patch:  # what a kernel does not write shows
+            empty = _cuda.TorchMemory.empty
+            patch.setattr(_cuda.TorchMemory, "empty", lambda self, size: empty(self, size).fill_(0xA5))
+            yield request.param
+        return
     if request.param != "emulated":
         yield request.param
         return
@@ -49,4 +62,4 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    return np.random.default_rng(20240229)
+    return np.random.default_rng(int(SEED or 20240229))

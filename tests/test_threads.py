@@ -68,7 +68,7 @@ CALLS = calls()
 
 
 def test_every_op_is_here():
-    assert sorted(CALLS) == sorted(ops.__all__)
+    assert sorted([*CALLS, "entity_planes"]) == sorted(ops.__all__)  # entity_planes has no threads
 
 
 @pytest.mark.parametrize("name", CALLS)

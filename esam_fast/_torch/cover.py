@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from esam_fast._torch.bits import Int32s, Int64s, chunks, tensor, unpack
 
@@ -17,8 +18,10 @@ def greedy_cover(
     ordered = tensor(words)[tensor(order, tensor(words))]
     pixels, picked = h * w, 0
     free = ~unpack(tensor(covered)[None], pixels)[0]
+    parts = chunks(len(order), pixels)
+    bits: Tensor | None = unpack(ordered, pixels) if len(parts) == 1 else None  # kept where they are few
     while len(order):
-        counts = torch.cat([(unpack(ordered[part], pixels) & free).sum(1) for part in chunks(len(order), pixels)])
+        counts = torch.cat([((unpack(ordered[p], pixels) if bits is None else bits) & free).sum(1) for p in parts])
         best = int(counts.argmax())
         gain = int(counts[best])
         if gain == 0 or gain < min_gain:

@@ -51,8 +51,8 @@ def _on_host(logits: Float, masks: PackedMasks, kept: PackedMasks, owner: Int, e
     for i in range(m):
         pixels = kept.pixels(i)
         holder[pixels] = flat[i, pixels]
-    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w))
     planes = np.full((len(entities), h * w), -np.inf, np.float32)
+    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w))
     for i in range(m):
         lost = taken.pixels(i)
         theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])
