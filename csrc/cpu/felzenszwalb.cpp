@@ -80,14 +80,16 @@ void sort_by(const Edge* edges, std::size_t n, int shift, Edge* out) {
   for (std::size_t i = 0; i < n; ++i) out[start[edges[i].key >> shift & 511]++] = edges[i];
 }
 
-// All edges by key, ties by id. They go straight to buckets by the upper bits of the key, which are then sorted in cache.
+// All edges by key, ties by id. They go straight to buckets by the upper bits of the key, each then sorted in cache.
 std::vector<Edge> sorted_edges(const std::vector<float>& smoothed, std::int64_t h, std::int64_t w) {
   constexpr int shift = 18, buckets = 1 << 13;  // weights are not negative: 31 bits
-  const std::int64_t parts = std::min<std::int64_t>(num_threads(), h / worth(20.0 * w) + 1), rows = (h + parts - 1) / parts;
+  const std::int64_t parts = std::min<std::int64_t>(num_threads(), h / worth(20.0 * w) + 1);
+  const std::int64_t rows = (h + parts - 1) / parts;
   std::vector<std::uint32_t> start(parts * buckets, 0);  // by part, so that ids stay in order
   const auto for_part = [&](std::int64_t part, const auto& emit) {
     std::vector<float> weights;
-    for (std::int64_t y = part * rows; y < std::min(h, (part + 1) * rows); ++y) for_edges(smoothed, h, w, y, weights, emit);
+    for (std::int64_t y = part * rows; y < std::min(h, (part + 1) * rows); ++y)
+      for_edges(smoothed, h, w, y, weights, emit);
   };
   parallel_for(parts, 1, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t part = first; part < last; ++part)

@@ -94,8 +94,8 @@ inline std::int32_t pair_at(const std::int16_t* at) {
   return pair;
 }
 
-__attribute__((target("avx2"))) void dot_block_avx2(const std::int16_t* a, std::size_t stride, const std::int16_t* panel,
-                                                    std::size_t pairs, std::int32_t* out) {
+__attribute__((target("avx2"))) void dot_block_avx2(const std::int16_t* a, std::size_t stride,
+                                                    const std::int16_t* panel, std::size_t pairs, std::int32_t* out) {
   __m256i sum[4][2] = {};
   for (std::size_t p = 0; p < pairs; ++p) {
     const __m256i* columns = reinterpret_cast<const __m256i*>(panel + 2 * panel_columns * p);
@@ -230,19 +230,21 @@ std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std:
 
 std::vector<Simd> found_variants() {
   std::vector<Simd> found = {
-      {"portable", and_count_portable, and_count_tile<and_count_portable>, dot_panel<dot_block_portable, 16>, above_portable,
-       blend_portable}};
+      {"portable", and_count_portable, and_count_tile<and_count_portable>, dot_panel<dot_block_portable, 16>,
+       above_portable, blend_portable}};
 #ifdef ESAM_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))
-    found.push_back({"avx2", and_count_avx2, and_count_tile<and_count_avx2>, dot_panel<dot_block_avx2, 16>, above_avx2, blend_avx2});
+    found.push_back({"avx2", and_count_avx2, and_count_tile<and_count_avx2>, dot_panel<dot_block_avx2, 16>, above_avx2,
+                     blend_avx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
-    found.push_back({"avx512", and_count_avx512, and_count_tile_avx512, dot_panel<dot_block_avx512, 64>, above_avx512, blend_avx512});
+    found.push_back({"avx512", and_count_avx512, and_count_tile_avx512, dot_panel<dot_block_avx512, 64>, above_avx512,
+                     blend_avx512});
 #endif
 #ifdef ESAM_NEON
-  found.push_back({"neon", and_count_neon, and_count_tile<and_count_neon>, dot_panel<dot_block_portable, 16>, above_portable,
-       blend_portable});
+  found.push_back({"neon", and_count_neon, and_count_tile<and_count_neon>, dot_panel<dot_block_portable, 16>,
+                   above_portable, blend_portable});
 #endif
   return found;
 }

@@ -18,7 +18,8 @@ struct Best {
 
   void offer(std::int32_t who, std::int32_t similarity) {
     std::int64_t slot = held < k ? held++ : k - 1;
-    for (; slot > 0 && value[slot - 1] < similarity; --slot) value[slot] = value[slot - 1], index[slot] = index[slot - 1];
+    for (; slot > 0 && value[slot - 1] < similarity; --slot)
+      value[slot] = value[slot - 1], index[slot] = index[slot - 1];
     value[slot] = similarity, index[slot] = who;
     if (held == k) limit = value[k - 1];
   }
