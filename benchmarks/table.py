@@ -5,7 +5,7 @@
 Peers are beside ours in the same run, taking turns with it; times are medians. "cpu" is the processor time of one call
 over all threads, which says more than the clock where other jobs ran: a quiet machine needs about that over its cores.
 "cpu ratio" compares it with the peer's, thread for thread.
-"n^" is the exponent of growth since the row above: time as n to that power.
+"n^" is how processor time grew since the row above: as n to that power.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _table(benches: list[dict[str, Any]]) -> tuple[list[str], ...]:
         growth, size = "", info.get("size")
         if size:
             if before:
-                growth = f"n^{math.log(seconds / before[1]) / math.log(size / before[0]):.2f}"
-            before = size, seconds
+                growth = f"n^{math.log(info['cpu'] / before[1]) / math.log(size / before[0]):.2f}"
+            before = size, info["cpu"]
         cpu = info["cpu"] if "median" not in info else None
         ours = [_ms(seconds), "" if cpu is None else _ms(cpu), info.get("rate") or "", growth]
         for i, (name, theirs) in enumerate(list(info.get("peers", {}).items()) or [("", "")]):
