@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from esam_fast import Esam, EsamConfig, MaskGrid, load_segmenter, profiling
+from esam_fast._backend import available
 from esam_fast.cli import main
 from esam_fast.evaluate.load import simulated_load
 from esam_fast.evaluate.simulated import SimulatedSegmenter
@@ -55,6 +56,12 @@ def test_sums_and_spread(measured):
     assert drawing["share_of_floor"] == drawing["floor"] / drawing["median"] > 0
     assert found["seconds"]["EMR"]["share_of_floor"] is None
     assert found["peak_bytes"]["process"] > 2**25
+
+
+def test_the_kernels_that_ran_are_named(measured, backend):
+    assert measured.about["kernels"].split()[0] == available()[0]  # none was asked for
+    named = profiling.measure(Esam(load_segmenter("regions"), backend=backend), PHOTO, runs=1).about["kernels"]
+    assert named.split()[0] == backend
 
 
 def test_the_trace_is_what_ran(measured):
