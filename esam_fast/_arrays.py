@@ -29,6 +29,11 @@ def host(value: Any) -> NDArray[Any]:
     return value.detach().cpu().numpy() if is_tensor(value) else value
 
 
+def host_words(words: Any) -> NDArray[np.uint64]:
+    """A mask's words, or those of many, in NumPy's dtype."""
+    return host(words).view(np.uint64)
+
+
 def move(value: Any, device: Any) -> Any:
     """An array where it is wanted: as NumPy for None, else as a tensor on this device."""
     if device is None:

@@ -103,8 +103,7 @@ class PackedMasks:
 
     def to(self, device: Any) -> PackedMasks:
         """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu")."""
-        words = _arrays.move(self.words, device)
-        words = words.view(np.uint64) if device is None else words
+        words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, device)
         return PackedMasks(words, self.area, self.box, self.shape)
 
     def to_labels(self) -> Labels:
@@ -122,7 +121,7 @@ class PackedMasks:
         """Flat grid indices of the pixels of mask `i`, ascending."""
         _, y0, _, y1 = self.box[i].tolist()
         first, last = y0 * self.shape[1] // 64, (y1 * self.shape[1] + 63) // 64
-        words = _arrays.host(self.words[i, first:last]).view(np.uint64).astype("<u8", copy=False)
+        words = _arrays.host_words(self.words[i, first:last]).astype("<u8", copy=False)
         return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")) + first * 64
 
     def to_bool(self) -> Bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from esam_fast import _arrays, _backend
 from esam_fast._torch.bits import Doubles, Int32s, Int64s
 
@@ -15,5 +13,4 @@ def mask_mean(words: Any, area: Int64s, box: Int32s, h: int, w: int, plane: Doub
 
     The sum is taken in pixel order, which torch promises on no device: the words go to the host.
     """
-    on_host = _arrays.host(words).view(np.uint64)
-    _backend.kernel("mask_mean", None)(on_host, area, box, h, w, plane, out)
+    _backend.kernel("mask_mean", None)(_arrays.host_words(words), area, box, h, w, plane, out)

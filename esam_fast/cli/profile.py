@@ -53,7 +53,7 @@ def profile(
         from esam_fast.images import load_image
 
         pixels = load_image(image)
-        esam = run.load(debug=debug, **model) if load == "real" else _simulated(pixels, debug=debug, **model)
+        esam = run.load(debug=debug, **model) if load == "real" else _simulated(pixels, debug, model)
         measured = profiling.measure(esam, pixels, runs)
         found = profiling.report(measured)
         text = profiling.table(found)
@@ -67,24 +67,15 @@ def profile(
     click.echo(text)
 
 
-def _simulated(
-    image: NDArray[np.uint8],
-    segmenter: str,
-    checkpoint: str | None,
-    device: str,
-    dtype: str,
-    backend: str | None,
-    settings: tuple[str, ...],
-    threads: int | None,
-    debug: bool,
-) -> Esam:
-    """The pipeline over `simulated_load`, whose SAM has random weights where there are no others."""
+def _simulated(image: NDArray[np.uint8], debug: bool, model: dict[str, Any]) -> Esam:
+    """The pipeline over `simulated_load` by the model options; its SAM has random weights where there are no others."""
     from esam_fast import Esam, load_segmenter, weights
     from esam_fast.evaluate.load import simulated_load
 
+    segmenter, checkpoint, device, dtype = (model[name] for name in ("segmenter", "checkpoint", "device", "dtype"))
     if segmenter not in SAMS:
         raise click.UsageError(f"--load simulated times a SAM: give --segmenter {', '.join(SAMS[:-1])} or {SAMS[-1]}")
-    config = run.configure(settings, threads)
+    config = run.configure(model["settings"], model["threads"])
     with run.one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
         if checkpoint is None and weights.find(segmenter) is None:
             from esam_fast.segmenters.sam import untrained
@@ -93,4 +84,4 @@ def _simulated(
         else:
             timed = load_segmenter(segmenter, checkpoint, device, dtype)
     with run.one_line(click.UsageError, debug):
-        return Esam(simulated_load(timed, image), config, backend)
+        return Esam(simulated_load(timed, image), config, model["backend"])

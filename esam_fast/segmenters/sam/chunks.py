@@ -82,10 +82,14 @@ class Chunks(Generic[Space]):
             with torch.inference_mode():
                 if not hasattr(own, "space"):
                     own.space = self._space(size)
-                indices = np.minimum(np.arange(start, start + size), n - 1)
-                return work(indices, min(share, n - start), own.space)
+                return work(filled(start, size, n), min(share, n - start), own.space)
 
         return run
+
+
+def filled(start: int, size: int, n: int) -> Int:
+    """Indices of the chunk that starts at one of n prompts, always `size` of them: after the last, the last again."""
+    return np.minimum(np.arange(start, start + size), n - 1)
 
 
 @contextmanager

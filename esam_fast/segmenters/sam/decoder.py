@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from esam_fast.masks import Float, Int
-from esam_fast.segmenters.sam.chunks import Chunks
+from esam_fast.segmenters.sam.chunks import Chunks, filled
 from esam_fast.segmenters.sam.folding import ImageSide, Keys, Norm, Scores, Values
 from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.upscaling import UpscaledImage, Upscaling
@@ -136,8 +136,8 @@ class FoldedDecoder:
         placed, size = np.frombuffer(points).reshape(-1, 2), self._chunks.size
         parts = []
         for i in range(0, len(placed), size):  # in one fixed shape, as everything that a prompt goes through
-            part = placed[np.minimum(np.arange(i, i + size), len(placed) - 1)]
-            tokens = torch.cat([self._output_tokens.expand(size, -1, -1), self._prompts.points(part)], 1)
+            sparse = self._prompts.points(placed[filled(i, size, len(placed))])  # [size, 2, C]
+            tokens = torch.cat([self._output_tokens.expand(size, -1, -1), sparse], 1)
             parts.append((tokens, *self._ask(self._transformer.layers[0], tokens, tokens)))
         return _Start(*(torch.cat(each)[: len(placed)] for each in zip(*parts, strict=True)))
 

@@ -140,9 +140,8 @@ class SamSegmenter:
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        flat_words = self._handed_out(words.flatten(0, 1))
-        flat_words = flat_words.view(np.uint64) if isinstance(flat_words, np.ndarray) else flat_words
-        masks = PackedMasks(flat_words, area.ravel(), box.reshape(-1, 4), grid.shape)
+        masks = PackedMasks(words.flatten(0, 1), area.ravel(), box.reshape(-1, 4), grid.shape)
+        masks = masks.to(None) if self._on_host else masks
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
     def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
