@@ -133,7 +133,7 @@ __attribute__((target("avx2"))) void blend_avx2(const float* left, const float* 
   for (int i = 0; i < n; ++i) out[i] = left[i] * s + right[i] * t;
 }
 
-#define ESAM_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"
+#define ESAM_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq"
 
 __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::uint64_t* a, const std::uint64_t* b,
                                                                     std::size_t n) {
@@ -182,7 +182,7 @@ __attribute__((target(ESAM_AVX512))) void dot_block_avx512(const std::int16_t* a
     for (int i = 0; i < 4; ++i) row[i] = _mm512_set1_epi32(pair_at(a + i * stride + 2 * p));
     for (int j = 0; j < 4; ++j) {
       const __m512i columns = _mm512_loadu_si512(panel + 2 * (panel_columns * p + 16 * j));
-      for (int i = 0; i < 4; ++i) sum[i][j] = _mm512_add_epi32(sum[i][j], _mm512_madd_epi16(row[i], columns));
+      for (int i = 0; i < 4; ++i) sum[i][j] = _mm512_dpwssd_epi32(sum[i][j], row[i], columns);
     }
   }
 #pragma GCC unroll 16
@@ -238,7 +238,8 @@ std::vector<Simd> found_variants() {
     found.push_back({"avx2", and_count_avx2, and_count_tile<and_count_avx2>, dot_panel<dot_block_avx2, 16>, above_avx2,
                      blend_avx2});
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vpopcntdq"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+      __builtin_cpu_supports("avx512vpopcntdq"))
     found.push_back({"avx512", and_count_avx512, and_count_tile_avx512, dot_panel<dot_block_avx512, 64>, above_avx512,
                      blend_avx512});
 #endif

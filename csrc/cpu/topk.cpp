@@ -10,20 +10,25 @@
 namespace esam {
 namespace {
 
-// The k best of what is offered, in the order (value descending, then index ascending); indices come ascending.
-struct Best {
-  std::int32_t *index, *value;  // [k]
-  std::int64_t k, held = 0;
-  std::int32_t limit = INT32_MIN;  // what is not above it is not among them
+// A similarity and whose it is as one number: larger is better, that is (value descending, then index ascending).
+std::int64_t key_of(std::int32_t value, std::int64_t index) {
+  return static_cast<std::int64_t>(value) * (std::int64_t{1} << 32) + (UINT32_MAX - index);
+}
+std::int32_t value_of(std::int64_t key) { return static_cast<std::int32_t>(key >> 32); }
+std::int32_t index_of(std::int64_t key) { return static_cast<std::int32_t>(UINT32_MAX - (key & UINT32_MAX)); }
+constexpr std::int64_t nobody = INT64_MIN;
 
-  void offer(std::int32_t who, std::int32_t similarity) {
-    std::int64_t slot = held < k ? held++ : k - 1;
-    for (; slot > 0 && value[slot - 1] < similarity; --slot)
-      value[slot] = value[slot - 1], index[slot] = index[slot - 1];
-    value[slot] = similarity, index[slot] = who;
-    if (held == k) limit = value[k - 1];
-  }
-};
+// Put a key in its place among the k best, descending; without a branch, since where it falls is anybody's guess.
+void offer(std::int64_t* best, std::int64_t k, std::int64_t key) {
+  for (std::int64_t slot = k - 1; slot > 0; --slot) best[slot] = std::min(best[slot - 1], std::max(best[slot], key));
+  best[0] = std::max(best[0], key);
+}
+
+bool any_above(const std::int32_t* eight, std::int32_t limit) {
+  int found = 0;
+  for (int i = 0; i < 8; ++i) found |= eight[i] > limit;
+  return found;
+}
 
 }  // namespace
 
@@ -40,20 +45,27 @@ void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t
     }
   });
   parallel_for(fours, worth(4.0 * n * (2.0 + 0.02 * c)), [&](std::int64_t first, std::int64_t last) {
-    std::fill(index + 4 * first * k, index + std::min(n, 4 * last) * k, -1);
-    std::fill(value + 4 * first * k, value + std::min(n, 4 * last) * k, 0);
     std::int32_t dot[4 * panel_columns];
+    std::vector<std::int64_t> best(4 * k);
     for (std::int64_t i = 4 * first; i < std::min(n, 4 * last); i += 4) {
       const std::int64_t rows = std::min<std::int64_t>(4, n - i);
-      Best best[4];
-      for (std::int64_t r = 0; r < rows; ++r) best[r] = {index + (i + r) * k, value + (i + r) * k, k};
+      std::fill(best.begin(), best.end(), nobody);
       for (std::int64_t j = 0; j < n; j += panel_columns) {
         simd().dot_panel(row.data() + i * pairs * 2, pairs * 2, panel.data() + j * pairs * 2, pairs, dot);
         const std::int64_t columns = std::min<std::int64_t>(panel_columns, n - j);
         for (std::int64_t r = 0; r < rows; ++r)
-          for (std::int64_t q = 0; q < columns; ++q)
-            if (dot[r * panel_columns + q] > best[r].limit && i + r != j + q)
-              best[r].offer(static_cast<std::int32_t>(j + q), dot[r * panel_columns + q]);
+          for (std::int64_t group = 0; group < columns; group += 8) {  // most have nothing to offer
+            const std::int32_t* similarity = dot + r * panel_columns + group;
+            std::int64_t* mine = best.data() + r * k;
+            if (!any_above(similarity, value_of(mine[k - 1]))) continue;
+            for (std::int64_t q = 0; q < std::min<std::int64_t>(8, columns - group); ++q)
+              if (similarity[q] > value_of(mine[k - 1]) && i + r != j + group + q)
+                offer(mine, k, key_of(similarity[q], j + group + q));
+          }
+      }
+      for (std::int64_t slot = 0; slot < rows * k; ++slot) {
+        index[i * k + slot] = best[slot] == nobody ? -1 : index_of(best[slot]);
+        value[i * k + slot] = best[slot] == nobody ? 0 : value_of(best[slot]);
       }
     }
   });

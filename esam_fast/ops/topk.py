@@ -42,9 +42,11 @@ def top_k_similarity(
         BackendUnavailable: a backend asked for by name is not here.
     """
     features = _check.array("features", features, np.int16, ("N", "C"))
-    longest = np.square(features, dtype=np.int64).sum(axis=1).max(initial=0)
-    if longest >= 2**31:
-        raise ValueError(f"features must have rows of a squared length below 2 ** 31, got {longest}")
+    largest = max(int(features.max(initial=0)), -int(features.min(initial=0)))
+    if largest**2 * features.shape[1] >= 2**31:  # only then is a row's own length worth its time
+        longest = np.square(features, dtype=np.int64).sum(axis=1).max()
+        if longest >= 2**31:
+            raise ValueError(f"features must have rows of a squared length below 2 ** 31, got {longest}")
     k = _check.integer("k", k, 1)
     index = np.empty((len(features), k), np.int32)
     value = np.empty((len(features), k), np.int32)
