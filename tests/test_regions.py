@@ -10,7 +10,7 @@ from esam_fast.scene import scene, scene_labels
 from esam_fast.segmenters.regions import NOTICE, RegionsSegmenter
 from esam_fast.segmenters.regions.calibration import predict_iou, properties
 from esam_fast.segmenters.regions.hierarchy import hierarchy
-from esam_fast.segmenters.regions.levels import choose_levels, stability
+from esam_fast.segmenters.regions.levels import LEVEL, choose_levels, stability
 
 HOME = files("esam_fast.segmenters.regions")
 
@@ -120,11 +120,14 @@ def chain(*features):
 def test_levels_by_hand():
     tree = chain(0, 1, 8, 30)  # areas 1 2 3 4; nodes 4 = {0, 1} of 3, 5 = {0, 1, 2} of 6, 6 = all
     assert tree.parent.tolist() == [4, 4, 5, 6, 5, 6, -1]
-    # The whole scores best: everything's object. Half of it is 5: the best node below on each path.
+    assert (tree.scaled_height <= LEVEL).tolist() == [True] * 7
+    # All merges are low: everything's object. Half of it is 5: the best node below on each path.
     scores = np.array([0.1, 0.6, 0.2, 0.3, 0.5, 0.7, 3.0])
     assert choose_levels(tree, scores).tolist() == [[0, 4, 6], [1, 1, 6], [2, 2, 6], [3, 3, 6]]
-    # 5 and 3 are the objects; 4 has half of 5; 0 has at most half of 4; 1 has not.
-    scores = np.array([0.1, 0.3, 0.2, 2.0, 0.5, 2.0, 0.1])
+    # The last merge is high: 5 and 3 are the objects; 4 has half of 5; 0 has at most half of 4; 1 has not.
+    tree = chain(0, 1, 8, 60)
+    assert (tree.scaled_height <= LEVEL).tolist() == [True] * 6 + [False]
+    scores = np.array([0.1, 0.3, 0.2, 2.0, 0.5, 2.0, 9.0])
     assert choose_levels(tree, scores).tolist() == [[0, 4, 5], [4, 4, 5], [2, 2, 5], [3, 3, 3]]
 
 
@@ -139,19 +142,17 @@ def test_stability_is_the_share_of_the_parents_height():
 
 def test_calibration_is_small_readable_and_says_where_it_is_from():
     text = HOME.joinpath("calibration.json").read_text("utf-8")
-    assert len(text) < 60_000
+    assert len(text) < 120_000
     assert max(map(len, text.splitlines())) < 1200
     data = json.loads(text)
     assert "BSDS500" in data["note"]
     assert "non-commercial research and education" in data["note"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="0.833 on the photographs held out: the network knows those of its training better"
-)
 def test_calibration_reaches_its_target():
     held_out = json.loads(HOME.joinpath("calibration.json").read_text("utf-8"))["held out"]
-    assert next(value for key, value in held_out.items() if "weighted by area (as" in key) >= 0.85
+    assert held_out["correlation, nodes weighted by area (as a point meets them)"] >= 0.85
+    assert held_out["correlation, all nodes"] >= 0.85
 
 
 def test_prediction_reads_the_trees_as_the_note_says():
@@ -163,7 +164,7 @@ def test_prediction_reads_the_trees_as_the_note_says():
         for tree in data["trees"]:
             question = 0
             while question < len(tree["if"]):
-                yes = of_nodes[tree["if"][question]][node] > tree["above"][question]
+                yes = of_nodes[data["properties"][tree["if"][question]]][node] > tree["above"][question]
                 question = 2 * question + (2 if yes else 1)
             total += tree["add"][question - len(tree["if"])]
         assert predicted[node] == min(max(total, 0), 1)

@@ -14,6 +14,8 @@ HELD_OUT = (  # noqa: SIM905
     "317080 35010 361084 370036 376020 42044 46076 56028 65010 66075 78019 90076"
 ).split()
 
+FOLDS = 3  # the other photographs, every third a fold: each is also segmented by a network that has not seen it
+
 
 def names(data: Path, *, held_out: bool) -> list[str]:
     """Names of the photographs that are held out, or of the others, sorted."""
@@ -22,6 +24,11 @@ def names(data: Path, *, held_out: bool) -> list[str]:
     if not chosen:
         raise ValueError(f"{data} has no images/ID.jpg to {'measure' if held_out else 'train'} on")
     return chosen
+
+
+def fold(chosen: list[str], k: int) -> list[str]:
+    """Those of fold k, 0 <= k < FOLDS."""
+    return chosen[k::FOLDS]
 
 
 def read(data: Path, name: str) -> tuple[np.ndarray, list[np.ndarray]]:

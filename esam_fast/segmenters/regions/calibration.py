@@ -1,4 +1,4 @@
-"""The predicted IoU of every node: boosted trees on its size, shape, contours and place in the tree."""
+"""The predicted IoU of every node: boosted trees on its size, shape, contours, look and place in the tree."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from esam_fast.ops import measure_labels
 from esam_fast.segmenters.regions.hierarchy import Hierarchy
 
 LAB_UNIT = np.array([100 / 255, 1, 1], np.float32)  # of OpenCV's 8-bit Lab
+ALSO_OF_KIN = ("fill", "outline", "contrast", "inner contrast", "colour spread", "embedding spread")
 
 
 def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray[np.float64]]:
@@ -42,37 +43,42 @@ def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray
     inner_length = gather(np.add, tree.perimeter[:leaves]) - tree.perimeter
     inner_strength = gather(np.add, tree.strength[:leaves]) - tree.strength
 
-    def spread(values: Float) -> NDArray[np.float64]:
-        """Root of the summed variances of float32 [h, w, C] within each node, every second row and column looked at."""
+    def look(values: Float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means [N, C] of float32 [h, w, C] in each node, and the root of its summed variances [N], by every second
+        row and column."""
         channels, at = values.shape[-1], leaf[::2, ::2]
         moments = [count(at), *(count(at, values[::2, ::2, c] ** p) for p in (1, 2) for c in range(channels))]
         means = gather(np.add, np.stack(moments, axis=1))
         means = means[:, 1:] / np.maximum(means[:, :1], 1)
-        return np.sqrt(np.maximum(means[:, channels:] - means[:, :channels] ** 2, 0).sum(axis=1))
+        means, squares = means[:, :channels], means[:, channels:]
+        return means, np.sqrt(np.maximum(squares - means**2, 0).sum(axis=1))
 
+    colour, colour_spread = look(h.lab.astype(np.float32) * LAB_UNIT)
+    embedding, embedding_spread = look(h.embedding)
     log_height = np.log1p(tree.scaled_height)
     above = nodes - np.searchsorted(np.sort(tree.height), tree.height, side="right")
-    largest_part, highest_part, sibling = np.zeros((3, nodes))
-    np.maximum.at(largest_part, up[:-1], tree.area[:-1])
+    highest_part, depth = np.zeros((2, nodes))
     np.maximum.at(highest_part, up[:-1], log_height[:-1])
+    sibling, largest = np.tile(np.arange(nodes), (2, 1))
     order = np.argsort(up[:-1], kind="stable")  # children side by side
-    sibling[order] = log_height[order.reshape(-1, 2)[:, ::-1].ravel()]
-    depth = np.zeros(nodes)
+    sibling[order] = order.reshape(-1, 2)[:, ::-1].ravel()
+    order = np.argsort(tree.area[:-1], kind="stable")
+    largest[up[order]] = order  # the last one stays
     for node in range(nodes - 2, -1, -1):
         depth[node] = depth[up[node]] + 1
-    return {
+    of_nodes = {
         "log area": np.log(tree.area / flat.size),
         "height": log_height,
         "rise to parent": log_height[up] - log_height,
         "rise of parent": log_height[up[up]] - log_height[up],
-        "rise to sibling": sibling - log_height,
+        "rise to sibling": log_height[sibling] - log_height,
         "rise to root": log_height[-1] - log_height,
         "rise from parts": log_height - highest_part,
         "log nodes above": np.log1p(above),
         "depth": depth,
         "share of parent": tree.area / tree.area[up],
         "share of grandparent": tree.area / tree.area[up[up]],
-        "largest part": largest_part / tree.area,
+        "share of largest part": tree.area[largest] / tree.area,
         "fill": tree.area / extent.prod(axis=1),
         "box height": extent[:, 1] / height,
         "box width": extent[:, 0] / width,
@@ -81,19 +87,25 @@ def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray
         "border sides": (sides > 0).sum(axis=1).astype(np.float64),
         "contrast": tree.strength / np.maximum(tree.perimeter, 1),
         "inner contrast": inner_strength / np.maximum(inner_length, 1),
-        "colour spread": np.log1p(spread(h.lab.astype(np.float32) * LAB_UNIT)),
-        "embedding spread": spread(h.embedding),
+        "colour spread": np.log1p(colour_spread),
+        "embedding spread": embedding_spread,
+        "colour from sibling": np.linalg.norm(colour - colour[sibling], axis=1),
+        "colour from image": np.linalg.norm(colour - colour[-1], axis=1),
+        "embedding from sibling": np.linalg.norm(embedding - embedding[sibling], axis=1),
+        "embedding from image": np.linalg.norm(embedding - embedding[-1], axis=1),
     }
+    for kin, node in (("parent", up), ("largest part", largest)):
+        of_nodes |= {f"{name} of {kin}": of_nodes[name][node] for name in ALSO_OF_KIN}
+    return of_nodes
 
 
 @cache
 def _calibration() -> tuple[list[str], float, Int, NDArray[np.float64], NDArray[np.float64]]:
     """Names of the properties, the base, and per boosted tree: property, threshold (heap order) and leaf values."""
     data = json.loads(files("esam_fast.segmenters.regions").joinpath("calibration.json").read_text("utf-8"))
-    names = data["properties"]
-    asked = np.array([[names.index(name) for name in tree["if"]] for tree in data["trees"]])
+    asked = np.array([tree["if"] for tree in data["trees"]])
     above = np.array([tree["above"] for tree in data["trees"]], np.float64)
-    return names, data["base"], asked, above, np.array([tree["add"] for tree in data["trees"]], np.float64)
+    return data["properties"], data["base"], asked, above, np.array([tree["add"] for tree in data["trees"]], np.float64)
 
 
 def predict_iou(of_nodes: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:

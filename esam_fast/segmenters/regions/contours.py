@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from esam_fast._backend import get_num_threads
 from esam_fast.masks import Float
 
-STRIDE = 32  # the network halves its input five times
+STRIDE = 16  # the network halves its features four times
 MARGIN = 16  # mirrored pixels around the image at least: the network's own zero padding stays beyond them
 CHANNELS = 16  # of the embedding
+ENLARGED, ENLARGED_SIDE = 1.5, 720  # small images are enlarged before the network, up to this longer side
 WEIGHTS = Path(__file__).with_name("contours.onnx")
 
 _lock = Lock()  # the network and OpenCV's thread setting are one for all
@@ -38,9 +39,11 @@ class Contours:
 
 def find_contours(image: NDArray[np.uint8], weights: Path = WEIGHTS) -> Contours:
     """Contours and embedding of an image [h, w, 3] RGB, which is not changed."""
-    height, width = image.shape[:2]
+    scale = min(ENLARGED, max(1.0, ENLARGED_SIDE / max(image.shape[:2])))
+    seen = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    height, width = seen.shape[:2]
     bottom, right = (MARGIN + -(side + 2 * MARGIN) % STRIDE for side in (height, width))
-    padded = np.asarray(cv2.copyMakeBorder(image, MARGIN, bottom, MARGIN, right, cv2.BORDER_REFLECT_101))
+    padded = np.asarray(cv2.copyMakeBorder(seen, MARGIN, bottom, MARGIN, right, cv2.BORDER_REFLECT_101))
     with _lock:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(get_num_threads())
@@ -53,7 +56,10 @@ def find_contours(image: NDArray[np.uint8], weights: Path = WEIGHTS) -> Contours
     full = contours[0].reshape(2, 2, *contours.shape[2:]).transpose(2, 0, 3, 1).reshape(padded.shape[:2])
     deep = cv2.resize(embedding[0].transpose(1, 2, 0), padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     inside = np.s_[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
-    return Contours(np.rint(full[inside] * 255).astype(np.uint8), np.ascontiguousarray(deep[inside]))
+    strength, deep = (
+        cv2.resize(plane[inside], image.shape[1::-1], interpolation=cv2.INTER_LINEAR) for plane in (full, deep)
+    )
+    return Contours(np.rint(strength * 255).astype(np.uint8), deep)
 
 
 @cache

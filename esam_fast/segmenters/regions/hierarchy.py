@@ -15,12 +15,12 @@ from esam_fast.ops import region_tree, watershed
 from esam_fast.ops.region_tree import RegionTree
 from esam_fast.segmenters.regions.contours import WEIGHTS, find_contours
 
-SMOOTHING = 1.0  # sigma before the watershed, pixels
+SMOOTHING = 1.2  # sigma before the watershed, pixels
 
 # What a pixel looks like: its place among these centres of L, a and b (two neighbours share it), and its embedding.
 # The distance between two regions' means of the former saturates, as a histogram distance does.
 CENTRES = ((5, 20, 35, 50, 65, 80, 95), (-30, -15, -7, 0, 7, 15, 30), (-35, -18, -8, 0, 8, 18, 35))
-CONTOUR_WEIGHT, LIGHTNESS_WEIGHT, COLOUR_WEIGHT, EMBEDDING_WEIGHT = 40.0, 11.0, 14.0, 20.0
+CONTOUR_WEIGHT, LIGHTNESS_WEIGHT, COLOUR_WEIGHT, EMBEDDING_WEIGHT = 53.0, 10.0, 18.0, 11.0
 
 
 @dataclass(frozen=True)
