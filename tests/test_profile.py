@@ -13,6 +13,7 @@ from PIL import Image
 from esam_fast import Esam, EsamConfig, MaskGrid, load_segmenter, profiling
 from esam_fast._backend import available
 from esam_fast.cli import main
+from esam_fast.config import EmrConfig, MmgConfig
 from esam_fast.evaluate.load import simulated_load
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.pipeline import STAGES
@@ -62,6 +63,13 @@ def test_the_kernels_that_ran_are_named(measured, backend):
     assert measured.about["kernels"].split()[0] == available()[0]  # none was asked for
     named = profiling.measure(Esam(load_segmenter("regions"), backend=backend), PHOTO, runs=1).about["kernels"]
     assert named.split()[0] == backend
+
+
+@pytest.mark.parametrize(("enabled", "named"), [(True, "8 (MMG), 16 (EMR)"), (False, "8 (MMG)")])
+def test_the_points_are_named(enabled, named):
+    config = EsamConfig(MmgConfig(points_per_side=8), EmrConfig(points_per_side=16, enabled=enabled))
+    found = profiling.report(profiling.measure(Esam(load_segmenter("regions"), config), PHOTO, runs=1))
+    assert f" pixels, {named} points a side, " in profiling.table(found)
 
 
 def test_the_trace_is_what_ran(measured):

@@ -15,6 +15,7 @@ STEM = 32
 STAGES = ((1, 1, 3, 1, 16), (2, 6, 3, 2, 24), (2, 6, 5, 2, 40), (3, 6, 3, 2, 80), (1, 6, 5, 1, 112))
 SKIPS = (0, 1, 2, 4)  # stages that the decoder takes, at strides 2, 4, 8, 16
 WIDTHS = (24, 32, 48, 64)  # of the decoder at these strides
+DEPTHS = (1, 1, 2, 2)  # its blocks there
 
 
 class Inverted(nn.Module):
@@ -43,9 +44,7 @@ class Encoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, STEM, 3, 2, 1, bias=False), nn.BatchNorm2d(STEM, 1e-3), nn.ReLU6()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(3, STEM, 3, 2, 1, bias=False), nn.BatchNorm2d(STEM, 1e-3), nn.ReLU6())
         stages, channels = [], STEM
         for blocks, expansion, kernel, stride, width in STAGES:
             stages.append(nn.Sequential())
@@ -110,7 +109,9 @@ class ContourNet(nn.Module):
         self.encoder = Encoder()
         self.lateral = nn.ModuleList(nn.Conv2d(STAGES[i][-1], w, 1) for i, w in zip(SKIPS, WIDTHS, strict=True))
         self.up = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(WIDTHS))
-        self.decode = nn.ModuleList(nn.Sequential(*(Block(w) for _ in range(n))) for w, n in zip(WIDTHS, (1, 1, 2, 2)))
+        self.decode = nn.ModuleList(
+            nn.Sequential(*(Block(width) for _ in range(depth))) for width, depth in zip(WIDTHS, DEPTHS, strict=True)
+        )
         self.contour = nn.Conv2d(WIDTHS[0], 4, 1)
         self.embedding = nn.Conv2d(WIDTHS[1], EMBEDDING, 1)
 

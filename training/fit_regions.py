@@ -139,9 +139,9 @@ def main() -> None:
     print("held out", json.dumps(held_out, indent=1))
     print("folds, each left out", json.dumps(agreement(scored), indent=1))
     names = held[0].names
-    base = round(float(model._baseline_prediction.item()), 5)  # noqa: SLF001, nothing public has it or the trees
+    base = round(float(model._baseline_prediction.item()), 5)  # nothing public has it or the trees
     head = {"note": NOTE, "held out": held_out, "properties": names, "base": base}
-    trees = ",\n".join("  " + json.dumps(complete(tree.nodes)) for (tree,) in model._predictors)  # noqa: SLF001
+    trees = ",\n".join("  " + json.dumps(complete(tree.nodes)) for (tree,) in model._predictors)
     args.out.write_text(json.dumps(head, indent=1)[:-2] + ',\n "trees": [\n' + trees + "\n ]\n}\n", "utf-8")
     print(f"wrote {args.out}, {args.out.stat().st_size / 1024:.0f} KB")
     covering = np.mean([row.covering for row, _ in scored], axis=0)

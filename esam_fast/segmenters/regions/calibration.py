@@ -44,8 +44,7 @@ def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray
     inner_strength = gather(np.add, tree.strength[:leaves]) - tree.strength
 
     def look(values: Float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means [N, C] of float32 [h, w, C] in each node, and the root of its summed variances [N], by every second
-        row and column."""
+        """Means [N, C] of float32 [h, w, C] in each node, root of its summed variances [N]; of every second row, column."""
         channels, at = values.shape[-1], leaf[::2, ::2]
         moments = [count(at), *(count(at, values[::2, ::2, c] ** p) for p in (1, 2) for c in range(channels))]
         means = gather(np.add, np.stack(moments, axis=1))
@@ -94,8 +93,8 @@ def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray
         "embedding from sibling": np.linalg.norm(embedding - embedding[sibling], axis=1),
         "embedding from image": np.linalg.norm(embedding - embedding[-1], axis=1),
     }
-    for kin, node in (("parent", up), ("largest part", largest)):
-        of_nodes |= {f"{name} of {kin}": of_nodes[name][node] for name in ALSO_OF_KIN}
+    for kin, nodes_of_kin in (("parent", up), ("largest part", largest)):
+        of_nodes |= {f"{name} of {kin}": of_nodes[name][nodes_of_kin] for name in ALSO_OF_KIN}
     return of_nodes
 
 
