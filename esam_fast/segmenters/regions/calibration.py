@@ -44,7 +44,7 @@ def properties(h: Hierarchy, *, backend: str | None = None) -> dict[str, NDArray
     inner_strength = gather(np.add, tree.strength[:leaves]) - tree.strength
 
     def look(values: Float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Means [N, C] of float32 [h, w, C] in each node, root of its summed variances [N]; of every second row, column."""
+        """Means [N, C] of float32 [h, w, C] in each node, root of its summed variances [N], by every fourth pixel."""
         channels, at = values.shape[-1], leaf[::2, ::2]
         moments = [count(at), *(count(at, values[::2, ::2, c] ** p) for p in (1, 2) for c in range(channels))]
         means = gather(np.add, np.stack(moments, axis=1))
