@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-# Never trained on, fitted on or tuned on: all numbers are reported on these, every fifth of BSDS500's training set.
+# Never trained or fitted on: all numbers are reported on these, every fifth of BSDS500's training set.
 HELD_OUT = (  # noqa: SIM905
     "100075 105019 108073 113044 12074 134008 138078 145053 151087 157036 161062 169012 176035 181091 "
     "187039 188091 198023 209070 22013 227046 232038 24004 246053 253036 268002 277095 292066 309004 "
