@@ -26,7 +26,7 @@ from esam_fast.segmenters.regions.hierarchy import hierarchy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 import bsds
-from tree_covering import LEVELS, at_levels
+from tree_covering import LEVELS, at_levels, overlaps
 
 CONFIGS = {
     "E-SAM": EsamConfig(),
@@ -64,7 +64,8 @@ def main() -> None:
     for name in ids:
         image, truths = bsds.read(args.data, name)
         truths = [truth.astype(np.int64) for truth in truths]
-        levels.append(at_levels(hierarchy(image), truths))
+        h = hierarchy(image)
+        levels.append(at_levels(h, overlaps(h, truths)))
         rows["best masks, AMG-style"].append(covering(amg_style(image, segmenter), truths))
         for row, config in CONFIGS.items():
             start = time.perf_counter()

@@ -64,7 +64,8 @@ class Encoder(nn.Module):
     def load_pretrained(self, state: dict[str, torch.Tensor]) -> None:
         """Take over the weights of an EfficientNet-Lite0: its tensors come in the order of ours."""
         theirs = [v for k, v in state.items() if k.startswith(("_conv_stem", "_bn0", "_blocks"))]
-        for (name, mine), other in zip(self.state_dict().items(), theirs, strict=False):
+        ours = self.state_dict()
+        for (name, mine), other in zip(ours.items(), theirs[: len(ours)], strict=True):
             if mine.shape != other.shape:
                 raise ValueError(f"{name}: shape {tuple(mine.shape)} expected, not {tuple(other.shape)}")
             mine.copy_(other)

@@ -72,9 +72,10 @@ def rows_of(data: Path, name: str, weights: Path) -> Rows:
     image, truths = bsds.read(data, name)
     h = hierarchy(image, weights=weights)
     of_nodes = properties(h)
-    y = np.mean([overlaps(h, truth.astype(np.int64))[0].max(axis=1) for truth in truths], axis=0)
+    tables = overlaps(h, truths)
+    y = np.mean([iou.max(axis=1) for iou, _ in tables], axis=0)
     x = np.stack(list(of_nodes.values()), axis=1).astype(np.float32)
-    return Rows(list(of_nodes), x, y, h.tree.area / h.tree.area[-1], at_levels(h, truths))
+    return Rows(list(of_nodes), x, y, h.tree.area / h.tree.area[-1], at_levels(h, tables))
 
 
 def fit(rows: list[Rows]) -> HistGradientBoostingRegressor:

