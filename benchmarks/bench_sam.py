@@ -1,6 +1,6 @@
 """SAM's mask decoder: prompts a second against the official one, in the same process, same prompts, same weights.
 
-    python benchmarks/bench_sam.py [--rounds 5] [--dtypes float32 bfloat16]
+    python benchmarks/bench_sam.py [--rounds 5] [--dtypes float32 bfloat16] [--device cuda]
     python benchmarks/bench_sam.py --memory 5120    # instead: the memory that so many prompts take
 
 Official and ours take turns; medians are compared, and the answers are checked. The floor is the time that the matrix
@@ -36,15 +36,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32", "bfloat16"])
+    parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--memory", type=int, metavar="N", help="measure the memory that N prompts take, and nothing else"
     )
     arguments = parser.parse_args()
-    sam = full_size_decoder()
+    sam = full_size_decoder().to(arguments.device)
     if arguments.memory:
         report_memory(sam, arguments.memory)
         return
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {PROMPTS} prompts, {arguments.rounds} rounds")
+    gpu = torch.cuda.get_device_name() if sam.device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {gpu}, {PROMPTS} prompts, {arguments.rounds} rounds")
     print(f"{'dtype':9} {'who':9} {'ms/prompt':>9} {'prompts/s':>9} {'GFLOP':>6} {'GFLOP/s':>8} {'of floor':>8}  ratio")
     for dtype in arguments.dtypes:
         compare(sam, dtype, arguments.rounds)
@@ -53,9 +55,9 @@ def main() -> None:
 def compare(sam: Sam, dtype: str, rounds: int) -> None:
     """Print a line for the official decoder and one for ours; fail if ours is wrong."""
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    segmenter = SamSegmenter(sam, dtype=dtype)
+    segmenter = SamSegmenter(sam, str(sam.device), dtype)
     embedding = segmenter.embed(image)
-    features = torch.from_numpy(embedding.features)[None]  # the whole square: the image has no padding
+    features = torch.from_numpy(embedding.features)[None].to(sam.device)  # the whole square: the image has no padding
     official = copy.deepcopy(sam)
     official.mask_decoder.to(getattr(torch, dtype))
 
@@ -69,12 +71,10 @@ def compare(sam: Sam, dtype: str, rounds: int) -> None:
     for seed in range(rounds):
         points = np.random.default_rng(seed).uniform(0, SIDE, (PROMPTS, 2))
         for name, run in (("official", theirs), ("esam_fast", ours)):
-            start = time.perf_counter()
-            run(points)
-            times[name].append((time.perf_counter() - start) / PROMPTS)
+            times[name].append(seconds(lambda run=run, points=points: run(points), sam.device) / PROMPTS)
     check(ours(points), theirs(points), official_answer(sam, features, points), dtype)
 
-    rates = {kind: matmul_rate(kind) for kind in (torch.float32, torch.bfloat16)}
+    rates = {kind: matmul_rate(kind, sam.device) for kind in (torch.float32, torch.bfloat16)}
     median = {name: statistics.median(each) for name, each in times.items()}
     for name, run in (("official", theirs), ("esam_fast", ours)):
         work = products(run, points)
@@ -84,6 +84,16 @@ def compare(sam: Sam, dtype: str, rounds: int) -> None:
             f"{dtype:9} {name:9} {median[name] * 1e3:9.2f} {1 / median[name]:9.1f} {total:6.2f} "
             f"{total / median[name]:8.1f} {floor / median[name]:8.0%}  {median['official'] / median[name]:.1f}x"
         )
+
+
+def seconds(run: Callable[[], Any], device: torch.device) -> float:
+    """What a call takes, until the device has finished it."""
+    wait: Callable[[], Any] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    start = time.perf_counter()
+    run()
+    wait()
+    return time.perf_counter() - start
 
 
 def check(ours: Answer, theirs: Answer, exact: Answer, dtype: str) -> None:
@@ -116,8 +126,9 @@ def full_size_decoder() -> Sam:
 @torch.inference_mode()
 def official_answer(sam: Sam, features: Tensor, points: np.ndarray) -> Answer:
     dtype = sam.mask_decoder.iou_token.weight.dtype
-    labels = torch.ones(len(points), 1)
-    sparse, dense = sam.prompt_encoder((torch.from_numpy(points)[:, None].float(), labels), None, None)
+    labels = torch.ones(len(points), 1, device=sam.device)
+    placed = torch.from_numpy(points)[:, None].float().to(sam.device)
+    sparse, dense = sam.prompt_encoder((placed, labels), None, None)
     position = sam.prompt_encoder.get_dense_pe()
     inputs = (each.to(dtype) for each in (features, position, sparse, dense))
     answer: Answer = sam.mask_decoder(*inputs, multimask_output=True)
@@ -156,15 +167,11 @@ class _Products(TorchDispatchMode):
         return result
 
 
-def matmul_rate(dtype: torch.dtype) -> float:
+def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
     """Floating-point operations a second in a large matrix product."""
-    a = torch.randn(2048, 2048).to(dtype)
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - start)
-    return float(2 * 2048**3 / min(seconds))
+    side = 8192 if device.type == "cuda" else 2048
+    a = torch.randn(side, side, device=device).to(dtype)
+    return 2 * side**3 / min(seconds(lambda: a @ a, device) for _ in range(8))
 
 
 def report_memory(sam: Sam, n: int) -> None:

@@ -20,7 +20,8 @@ import loads
 import numpy as np
 import torch
 
-from esam_fast import Esam, EsamConfig, MaskGrid, PackedMasks, PointMasks, _arrays, ops
+from esam_fast import Esam, EsamConfig, MaskGrid, PackedMasks, _arrays, ops
+from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.masks import by_score
 
 ROUNDS = 7
@@ -124,29 +125,6 @@ def drawing_row(device: Any, backend: str, small: bool) -> list[str]:
     ]
 
 
-class Recorded:
-    """A segmenter's answers, kept on a device, so that only the stages are timed."""
-
-    def __init__(self, inner: Any, device: Any) -> None:
-        self.inner, self.device = inner, device
-        self.name, self.score_threshold, self.stability_threshold = (
-            inner.name, inner.score_threshold, inner.stability_threshold,
-        )  # fmt: skip
-        self.kept: dict[bytes, PointMasks] = {}
-
-    def embed(self, image: np.ndarray) -> Any:
-        return self.inner.embed(image)
-
-    def masks(self, embedding: Any, points: np.ndarray, *, min_score: float | None = None) -> PointMasks:
-        if points.tobytes() not in self.kept:
-            answer = self.inner.masks(embedding, points)
-            self.kept[points.tobytes()] = replace(answer, masks=answer.masks.to(self.device))
-        return self.kept[points.tobytes()]
-
-    def logits(self, embedding: Any, points: np.ndarray, channels: np.ndarray) -> Any:
-        return _arrays.move(self.inner.logits(embedding, points, channels), self.device)
-
-
 def stage_rows(device: Any, small: bool) -> list[str]:
     """The stages on the device and on the host, and the same label map from both."""
     image = np.random.default_rng(5).integers(0, 256, (1024, 1024, 3), np.uint8)
@@ -157,7 +135,7 @@ def stage_rows(device: Any, small: bool) -> list[str]:
         config = replace(config, mmg=mmg, emr=emr)
     maps, rows = [], ["", "| stages, ms | mmg | emr | usr | sum | draw |", "|---|---|---|---|---|---|"]
     for place in (device, None):
-        esam = Esam(Recorded(loads.segmenter(), place), config)
+        esam = Esam(CachingSegmenter(loads.segmenter(), place), config)
         maps.append(esam.segment(image))
         timings = [esam.segment(image).timings for _ in range(ROUNDS)]
         spent = [statistics.median(t[stage] * 1e3 for t in timings) for stage in ("mmg", "emr", "usr", "draw")]

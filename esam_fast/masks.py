@@ -327,7 +327,8 @@ class EntityMap:
         boxes: int32 [K, 4], x0 y0 x1 y1, half-open, image pixels.
         points: float32 [K, 2], the prompt of the entity's highest-scored mask, x y in image pixels.
         stability: float32 [K], that mask's stability score.
-        timings: seconds for embed, superpixels, decode, mmg, emr, usr, draw and total.
+        timings: seconds for embed, superpixels (beside a GPU only what was waited for), decode, mmg, emr, usr, draw and
+            total.
         spans: (stage, begin, end) of each time a stage ran, in seconds since the start, in order.
         grid: the grid on which the masks in `stages` live.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,12 @@ from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, on_gpu, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
+T = TypeVar("T")
 
 
 class Esam:
@@ -64,30 +67,29 @@ class Esam:
         rgb = load_image(image) if isinstance(image, (str, os.PathLike)) else as_rgb(image)
         config, backend, clock = self.config, self.backend, _Clock()
 
+        with clock("superpixels"):
+            label_map = _start(
+                partial(superpixels.segment, rgb, config.superpixels, backend=backend), aside=on_gpu(self.segmenter)
+            )
         with clock("embed"):
             embedding = self.segmenter.embed(rgb)
             check_embedding(self.segmenter, embedding, rgb)
             grid: MaskGrid = embedding.grid
-        with clock("superpixels"):
-            label_map = superpixels.segment(rgb, config.superpixels, backend=backend)
-            regions = superpixels.on_grid(label_map, grid)
 
         # MMG: the masks of a point grid, sorted by level, and the gallery of a denser grid.
-        points = grid.point_grid(config.mmg.points_per_side)
         score_threshold, stability_threshold = thresholds(self.segmenter, config.mmg)
+        points, dense = (grid.point_grid(stage.points_per_side) for stage in (config.mmg, config.emr))
         with clock("decode"):
             answer = self._prompt(embedding, points, score_threshold)
+            dense_answer = self._prompt(embedding, dense)
+        with clock("superpixels"):
+            regions = superpixels.on_grid(label_map(), grid)
         with clock("mmg"):
             levels = mmg.generate(
                 answer, points, regions, config.mmg, score_threshold, stability_threshold, backend=backend
             )
-        del answer
-        points = grid.point_grid(config.emr.points_per_side)
-        with clock("decode"):
-            answer = self._prompt(embedding, points)
-        with clock("mmg"):
-            gallery = mmg.gallery(answer, points, grid.pixels(points), config.emr.tau)
-        del answer
+            gallery = mmg.gallery(dense_answer, dense, grid.pixels(dense), config.emr.tau)
+        del answer, dense_answer
 
         # EMR: overlaps are split, fragments merged.
         with clock("emr"):
@@ -153,6 +155,17 @@ def _best_members(entities: Entities) -> NDArray[np.int64]:
     by_entity = np.lexsort((-entities.members.scores, entities.owner))
     _, first = np.unique(entities.owner[by_entity], return_index=True)
     return by_entity[first]
+
+
+def _start(work: Callable[[], T], *, aside: bool) -> Callable[[], T]:
+    """Begin some work, in a thread of its own or to its end: what waits for the result."""
+    if not aside:
+        result = work()
+        return lambda: result
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    pool.shutdown(wait=False)
+    return future.result
 
 
 class _Clock:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,17 @@ import pytest
 from PIL import Image
 from simulated import GRIDS, SimulatedSegmenter
 
-from esam_fast import BackendUnavailable, EmrConfig, Esam, EsamConfig, MaskGrid, MmgConfig, PackedMasks, PointMasks
+from esam_fast import (
+    BackendUnavailable,
+    EmrConfig,
+    Esam,
+    EsamConfig,
+    MaskGrid,
+    MmgConfig,
+    PackedMasks,
+    PointMasks,
+    superpixels,
+)
 from esam_fast.pipeline import STAGES
 
 CONFIG = EsamConfig(MmgConfig(points_per_side=12), EmrConfig(points_per_side=20))
@@ -63,6 +75,37 @@ def test_the_input_may_be_read_only_strided_or_flipped_and_is_never_changed(segm
         before = variant.copy()
         assert np.array_equal(esam.segment(variant).labels, expected)
         assert np.array_equal(variant, before)
+
+
+def test_superpixels_are_made_while_a_gpu_works(segmenter: SimulatedSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, image = threading.Event(), segmenter.image()
+    segment = superpixels.segment
+
+    def announced(*arguments: Any, **options: Any) -> Any:
+        labels = segment(*arguments, **options)
+        made.set()
+        return labels
+
+    class OnGpu(SimulatedSegmenter):
+        device = SimpleNamespace(type="cuda")
+
+        def embed(self, image: np.ndarray) -> Any:
+            assert made.wait(20)
+            return super().embed(image)
+
+    expected = Esam(segmenter, CONFIG).segment(image)
+    monkeypatch.setattr(superpixels, "segment", announced)
+    found = Esam(OnGpu(seed=3), CONFIG).segment(image)
+    assert np.array_equal(found.labels, expected.labels)
+    assert [name for name, _, _ in found.spans] == [name for name, _, _ in expected.spans]
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        made.set()
+        raise ZeroDivisionError("no superpixels")
+
+    monkeypatch.setattr(superpixels, "segment", broken)
+    with pytest.raises(ZeroDivisionError, match="no superpixels"):
+        Esam(OnGpu(seed=3), CONFIG).segment(image)
 
 
 def test_a_path_is_read(segmenter: SimulatedSegmenter, tmp_path: Any) -> None:

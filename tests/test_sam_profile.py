@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from PIL import Image
 from sam_models import segment_anything, small_sam, torch
 
-from esam_fast import weights
+from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig, weights
 from esam_fast.cli import main
+from esam_fast.evaluate import load
 from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
 
@@ -29,6 +30,21 @@ def test_the_work_of_a_sam_and_the_masks_of_a_simulation(tmp_path, monkeypatch):
     assert found["entities"] > 1
     assert 0 < found["seconds"]["encoder"]["share_of_floor"] < 1.5
     assert found["seconds"]["decoder"]["share_of_floor"] is None
+
+
+def test_where_a_gpu_works_the_stages_get_masks_on_it(monkeypatch):
+    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: small_sam(side=1024, width=12, depth=2))
+    timed, image = untrained("vit_b", "cpu", "float32"), scene(96, 64)
+    config = EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=6))
+    expected = Esam(load.simulated_load(timed, image), config).segment(image, keep_stages=True)
+    assert expected.stages["usr"].device is None
+    monkeypatch.setattr(load, "on_gpu", lambda segmenter: segmenter is timed)  # its device is torch's CPU
+    segmenter = load.simulated_load(timed, image)
+    assert segmenter.device == timed.device
+    for _ in range(2):  # asked for the first time, and remembered
+        found = Esam(segmenter, config).segment(image, keep_stages=True)
+        assert found.stages["usr"].device == timed.device
+        np.testing.assert_array_equal(found.labels, expected.labels)
 
 
 def test_untrained_is_the_same_every_time_and_leaves_torchs_random_numbers_alone(monkeypatch):

@@ -14,7 +14,7 @@ from esam_fast.config import SuperpixelConfig
 from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.masks import Float, MaskGrid, PointMasks
-from esam_fast.segmenters.protocol import Segmenter
+from esam_fast.segmenters.protocol import Segmenter, on_gpu
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Load:
     """Does the work of one segmenter and hands on the answers of another, which costs next to nothing."""
 
     def __init__(self, timed: Segmenter, answers: CachingSegmenter, image: NDArray[np.uint8], source: str) -> None:
-        self.timed, self.source = timed, source
+        self.timed, self.source, self.device = timed, source, getattr(timed, "device", None)
         self.name, self.score_threshold, self.stability_threshold = (
             timed.name, answers.score_threshold, answers.stability_threshold,
         )  # fmt: skip
@@ -44,7 +44,7 @@ class _Load:
         self.timed.masks(embedding.timed, points)  # random scores say nothing: every prompt is decoded to the end
         return self._answers.masks(self._known, points)
 
-    def logits(self, embedding: _Embedding, points: Float, channels: NDArray[np.int8]) -> Float:
+    def logits(self, embedding: _Embedding, points: Float, channels: NDArray[np.int8]) -> Any:
         self.timed.logits(embedding.timed, points, channels)
         return self._answers.logits(self._known, points, channels)
 
@@ -52,8 +52,9 @@ class _Load:
 def simulated_load(timed: Segmenter, image: NDArray[np.uint8]) -> Segmenter:
     """A segmenter that works like `timed` on this image, and answers like a simulated SAM.
 
-    The stages then meet masks as a trained SAM gives them, whatever the weights of `timed`. The simulation's entities
-    are a coarse Felzenszwalb map of the image. Its answers are remembered: after the first run they cost no time.
+    The stages then meet masks as a trained SAM gives them, whatever the weights of `timed`, and on its GPU if it works
+    on one. The simulation's entities are a coarse Felzenszwalb map of the image. Its answers are remembered: after the
+    first run they cost no time.
 
     Args:
         timed: on SAM's grid. image: uint8 [H, W, 3] RGB, the one image that can be asked about.
@@ -62,4 +63,5 @@ def simulated_load(timed: Segmenter, image: NDArray[np.uint8]) -> Segmenter:
     coarse = superpixels.segment(image, SuperpixelConfig(scale=500.0, min_size=1000))
     labels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST) + 1
     source = f"simulated SAM over {coarse.max() + 1} regions of the image"
-    return _Load(timed, CachingSegmenter(SimulatedSegmenter(labels, "profile")), image, source)
+    home = getattr(timed, "device", None) if on_gpu(timed) else None
+    return _Load(timed, CachingSegmenter(SimulatedSegmenter(labels, "profile"), home), image, source)

@@ -30,6 +30,8 @@ class Embedding(Protocol):
 class Segmenter(Protocol):
     """Answers point prompts. Users can bring their own.
 
+    One that works on a GPU may say so by an attribute `device`, a torch.device: superpixels are then made meanwhile.
+
     Attributes:
         name: for people.
         score_threshold, stability_threshold: below them a mask is dropped, unless the config says otherwise.
@@ -53,6 +55,11 @@ class Segmenter(Protocol):
 
         NumPy, or a torch tensor, as the words of `masks`: what is on a GPU stays there until it is drawn.
         """
+
+
+def on_gpu(segmenter: Segmenter) -> bool:
+    """Whether a segmenter says that it works on a GPU."""
+    return getattr(getattr(segmenter, "device", None), "type", "cpu") == "cuda"
 
 
 def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:
