@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import os
@@ -17,11 +18,14 @@ import numpy as np
 import pybind11
 from numpy.typing import NDArray
 
-from esam_fast._cuda import Kernels
+from esam_fast import _cuda
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "cuda_emulation"
 FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
+SANITIZER = os.environ.get("ESAM_EMULATED_SANITIZER")  # "thread" or "address"; see sanitize.py
+LINK = [f"-fsanitize={SANITIZER}"] if SANITIZER else []
+FLAGS += [*LINK, "-g"] if SANITIZER else []
 POISON = 0xA5
 
 
@@ -47,13 +51,32 @@ class HostMemory:
         return int(buffer.ctypes.data)
 
 
-def kernels(cache: Path) -> Kernels:
+class Apart(_cuda._Packed):
+    """Each array in memory of its own, so that what lies beyond it is nobody's."""
+
+    def __init__(self, arguments: tuple[Any, ...], members: list[int]) -> None:
+        super().__init__(arguments, members)
+        self.own = {i: np.empty(arguments[i].nbytes, np.uint8) for i in members}
+
+    def addresses(self, start: int) -> dict[int, int]:
+        for i, own in self.own.items():
+            own[:] = (ctypes.c_uint8 * len(own)).from_address(start + self.offsets[i])
+        return {i: int(own.ctypes.data) for i, own in self.own.items()}
+
+    def unpack(self, data: NDArray[np.uint8], arguments: tuple[Any, ...], members: Any) -> None:
+        for i in members:
+            arguments[i][...] = self.own[i].view(arguments[i].dtype).reshape(arguments[i].shape)
+
+
+def kernels(cache: Path) -> _cuda.Kernels:
     """The CUDA backend's kernels, emulated; built once for each state of the sources in the folder `cache`.
 
     Raises:
         RuntimeError: no C++ compiler, or it refuses; what it says is in the message.
     """
-    return Kernels(_module(cache), HostMemory)
+    if SANITIZER == "address":
+        _cuda._Packed = Apart  # type: ignore[misc]
+    return _cuda.Kernels(_module(cache), HostMemory)
 
 
 def _module(cache: Path) -> ModuleType:
@@ -77,7 +100,7 @@ def _module(cache: Path) -> ModuleType:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
-        _run([compiler, "-shared", *map(str, objects), "-o", str(library)])
+        _run([compiler, "-shared", *LINK, *map(str, objects), "-o", str(library)])
     spec = importlib.util.spec_from_file_location("emulated_cuda", library)
     assert spec is not None
     assert spec.loader is not None

@@ -60,7 +60,7 @@ __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, cons
   for (int k = 0; k < warps; ++k) best = leader(ballot, best, part[k]);
   __syncthreads();
   for (std::int64_t point = threadIdx.x; point < ballot.n; point += threads)
-    if (votes(point)) ballot.counts[ballot.guide[point]] = 0;
+    if (votes(point)) atomicAdd(ballot.counts + ballot.guide[point], -1);
   __syncthreads();
   return best;
 }

@@ -4,6 +4,11 @@
 // lanes of its warp, so that what lies between two waits happens in the order of the threads, or, every other launch, in
 // the reverse order: a kernel that forgot to synchronise gives another result in one of them. Waiting for a thread that
 // has ended aborts. Only what the kernels use is here; memory of the "device" is the host's.
+//
+// Compiled with -fsanitize=thread, a fiber is a thread to the sanitizer: threads of a block see each other's writes only
+// across __syncthreads, lanes of a warp also across __syncwarp (shuffles and ballots order nothing in CUDA), and
+// whatever else two of them do to one place, not atomically, is reported. Blocks run one after the other.
+// Compiled with -fsanitize=address, access beyond an array is reported.
 #pragma once
 #include <setjmp.h>
 #include <ucontext.h>
@@ -15,7 +20,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -46,54 +50,123 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size,
   return cudaSuccess;
 }
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+extern "C" {
+void* __tsan_get_current_fiber();
+void* __tsan_create_fiber(unsigned);
+void __tsan_switch_to_fiber(void*, unsigned);
+}
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+#define EMULATOR __attribute__((no_sanitize("thread")))  // its own data is not the kernels'
+
 namespace emulation {
 
 enum class Wait { none, block, warp, ended };
 
+constexpr std::size_t stack_size = 256 * 1024;
+
 struct Fiber {
   ucontext_t context;
   jmp_buf place;
-  std::unique_ptr<char[]> stack;
+  char* stack = nullptr;
+  void* thread = nullptr;         // to a sanitizer: of its own, or the system's stack
+  std::size_t size = 0;
   bool started = false;
   Wait wait = Wait::none;
   unsigned turn = 0;              // of the warp's joint operations
+  unsigned barriers = 0, warp_barriers = 0;
   unsigned long long given[2];    // what this lane gives to one, and to the next
 };
 
-inline std::vector<std::unique_ptr<Fiber>> fibers;
+inline std::vector<Fiber*> fibers;  // they serve until the process ends
 inline std::function<void()> body;
 inline jmp_buf scheduler;
-inline ucontext_t first_return;
+inline Fiber system_thread;
 inline unsigned current = 0, launches = 0;
 
-inline void yield(Wait wait) {
-  Fiber& fiber = *fibers[current];
-  fiber.wait = wait;
-  if (!_setjmp(fiber.place)) _longjmp(scheduler, 1);
+// Orders what threads did before they came here, and what they do once they have all been here.
+struct Meetingpoint {
+  char places[2];     // in turn, so that who comes again does not order what is between
+  void come(unsigned turn) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_release(&places[turn % 2]);
+#endif
+  }
+  void leave(unsigned turn) {
+#ifdef __SANITIZE_THREAD__
+    __tsan_acquire(&places[turn % 2]);
+#endif
+  }
+};
+inline Meetingpoint block_start, block_end, barrier, warp_barriers[32];
+
+// Tells the sanitizers whose stack and whose deeds come next, and once there whose they are now.
+EMULATOR inline void leave_to(Fiber& fiber) {
+#ifdef __SANITIZE_THREAD__
+  if (!fiber.thread) fiber.thread = &fiber == &system_thread ? __tsan_get_current_fiber() : __tsan_create_fiber(0);
+  __tsan_switch_to_fiber(fiber.thread, 1);
+#endif
+#ifdef __SANITIZE_ADDRESS__
+  void* unused = nullptr;
+  __sanitizer_start_switch_fiber(&unused, &fiber == &system_thread ? fiber.thread : fiber.stack,
+                                 &fiber == &system_thread ? fiber.size : stack_size);
+#endif
 }
 
-inline void run_fiber() {
+EMULATOR inline void arrive(bool from_system) {
+#ifdef __SANITIZE_ADDRESS__
+  const void* bottom = nullptr;
+  std::size_t size = 0;
+  __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
+  if (from_system) system_thread.thread = const_cast<void*>(bottom), system_thread.size = size;
+#endif
+}
+
+EMULATOR inline void yield(Wait wait) {
+  Fiber& fiber = *fibers[current];
+  fiber.wait = wait;
+  if (!_setjmp(fiber.place)) {
+    leave_to(system_thread);
+    _longjmp(scheduler, 1);
+  }
+  arrive(true);
+}
+
+EMULATOR inline void run_fiber() {
+  arrive(true);
   for (;;) {
+    block_start.leave(0);
     body();
+    block_end.come(0);
     yield(Wait::ended);
   }
 }
 
-inline void resume(unsigned thread) {
-  constexpr std::size_t stack_size = 64 * 1024;
+EMULATOR inline void resume(unsigned thread) {
   Fiber& fiber = *fibers[thread];
   current = thread;
   threadIdx = dim3(thread);
   fiber.wait = Wait::none;
-  if (_setjmp(scheduler)) return;
-  if (fiber.started) _longjmp(fiber.place, 1);
+  if (_setjmp(scheduler)) {
+    arrive(false);
+    return;
+  }
+  if (fiber.started) {
+    leave_to(fiber);
+    _longjmp(fiber.place, 1);
+  }
   fiber.started = true;
-  fiber.stack.reset(new char[stack_size]);
+  fiber.stack = new char[stack_size];
   getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack.get();
+  fiber.context.uc_stack.ss_sp = fiber.stack;
   fiber.context.uc_stack.ss_size = stack_size;
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, run_fiber, 0);
+  leave_to(fiber);
   setcontext(&fiber.context);
 }
 
@@ -103,7 +176,7 @@ inline void resume(unsigned thread) {
 }
 
 // Runs the lanes of a warp until each has ended or waits at the block's barrier.
-inline void run_warp(unsigned first) {
+EMULATOR inline void run_warp(unsigned first) {
   for (;;) {
     unsigned joint = 0, runnable = 0;
     for (unsigned k = 0; k < 32; ++k) {
@@ -120,18 +193,23 @@ inline void run_warp(unsigned first) {
   }
 }
 
-inline void run_block(unsigned threads) {
-  for (unsigned k = 0; k < threads; ++k) fibers[k]->wait = Wait::none, fibers[k]->turn = 0;
+EMULATOR inline void run_block(unsigned threads) {
+  block_start.come(0);
+  for (unsigned k = 0; k < threads; ++k) {
+    fibers[k]->wait = Wait::none;
+    fibers[k]->turn = fibers[k]->barriers = fibers[k]->warp_barriers = 0;
+  }
   for (;;) {
     for (unsigned k = 0; k < threads; k += 32) run_warp(launches % 2 ? threads - 32 - k : k);
     bool live = false;  // now every thread has ended or is at the barrier
     for (unsigned k = 0; k < threads; ++k)
       if (fibers[k]->wait == Wait::block) fibers[k]->wait = Wait::none, live = true;
-    if (!live) return;
+    if (!live) break;
   }
+  block_end.leave(0);
 }
 
-inline unsigned long long exchange(unsigned long long value, unsigned from) {
+EMULATOR inline unsigned long long exchange(unsigned long long value, unsigned from) {
   Fiber& own = *fibers[current];
   const unsigned turn = own.turn++ % 2, warp = current / 32 * 32;
   own.given[turn] = value;
@@ -155,7 +233,10 @@ template <class... P>
 cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments, std::size_t,
                              cudaStream_t) {
   if (block.x == 0 || block.x > 1024 || block.x % 32 || grid.x == 0) return cudaErrorInvalidConfiguration;
-  while (emulation::fibers.size() < block.x) emulation::fibers.emplace_back(new emulation::Fiber);
+  while (emulation::fibers.size() < block.x) emulation::fibers.push_back(new emulation::Fiber);
+#ifdef __SANITIZE_THREAD__
+  if (!emulation::system_thread.thread) emulation::system_thread.thread = __tsan_get_current_fiber();
+#endif
   blockDim = block, gridDim = grid;
   ++emulation::launches;
   emulation::body = [&] {
@@ -170,8 +251,21 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
   return cudaSuccess;
 }
 
-inline void __syncthreads() { emulation::yield(emulation::Wait::block); }
-inline void __syncwarp() { emulation::exchange(0, 0); }
+EMULATOR inline void __syncthreads() {
+  emulation::Fiber& own = *emulation::fibers[emulation::current];
+  const unsigned turn = own.barriers++;
+  emulation::barrier.come(turn);
+  emulation::yield(emulation::Wait::block);
+  emulation::barrier.leave(turn);
+}
+EMULATOR inline void __syncwarp() {
+  emulation::Fiber& own = *emulation::fibers[emulation::current];
+  emulation::Meetingpoint& warp = emulation::warp_barriers[emulation::current / 32];
+  const unsigned turn = own.warp_barriers++;
+  warp.come(turn);
+  emulation::exchange(0, 0);
+  warp.leave(turn);
+}
 template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
   return emulation::shuffle(value, static_cast<unsigned>(lane));
@@ -180,7 +274,7 @@ template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::shuffle(value, (emulation::current % 32) ^ static_cast<unsigned>(mask));
 }
-inline unsigned __ballot_sync(unsigned, bool vote) {
+EMULATOR inline unsigned __ballot_sync(unsigned, bool vote) {
   using namespace emulation;
   const unsigned turn = fibers[current]->turn % 2, warp = current / 32 * 32;
   exchange(vote, 0);
@@ -196,13 +290,19 @@ inline int __ffsll(long long x) { return __builtin_ffsll(x); }
 inline int __clzll(long long x) { return x ? __builtin_clzll(static_cast<unsigned long long>(x)) : 64; }
 template <class T>
 T atomicAdd(T* at, T value) {
-  return std::exchange(*at, *at + value);
+  return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 template <class T>
 T atomicMin(T* at, T value) {
-  return std::exchange(*at, *at < value ? *at : value);
+  T old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (value < old && !__atomic_compare_exchange_n(at, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return old;
 }
 template <class T>
 T atomicMax(T* at, T value) {
-  return std::exchange(*at, *at > value ? *at : value);
+  T old = __atomic_load_n(at, __ATOMIC_RELAXED);
+  while (value > old && !__atomic_compare_exchange_n(at, &old, value, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return old;
 }
