@@ -63,10 +63,10 @@ step parity 150 "$python" -P -m pytest -q --hypothesis-seed="$seed" $ops \
 # torch's cache would hand out parts of one large allocation, in which nothing is out of bounds.
 # shellcheck disable=SC2086
 step memcheck 100 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 9 \
-  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and (by_hand or 65)"
+  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and (by_hand or 65 or large)"
 # shellcheck disable=SC2086
 step racecheck 100 compute-sanitizer --tool racecheck --error-exitcode 9 \
-  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and by_hand"
+  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and (by_hand or large)"
 step benchmark 90 "$python" benchmarks/gpu_table.py "$out/tables.md"
 step decoder 60 "$python" benchmarks/bench_sam.py --device cuda
 step sam 120 "$python" benchmarks/gpu_sam.py "$out/sam.md"

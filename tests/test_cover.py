@@ -2,8 +2,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import (
-    COUNTS,
-    SHAPES,
+    SIZES,
     blobs,
     frozen,
     mask_stacks,
@@ -70,8 +69,7 @@ def check(masks, scores, covered, min_gain, backend):
     return picks, gains
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize(("n", "shape"), SIZES)
 def test_equals_oracle(backend, rng, n, shape):
     masks, scores = blobs(rng, n, shape), tied_scores(rng, n)
     covered = rng.random(shape) < 0.3

@@ -2,8 +2,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import (
-    COUNTS,
-    SHAPES,
+    SIZES,
     blobs,
     frozen,
     is_emulated,
@@ -97,8 +96,7 @@ def check(masks, scores, threshold, limits, backend):
     np.testing.assert_array_equal(packed.to_bool(), masks)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize(("n", "shape"), SIZES)
 def test_equals_oracle(backend, rng, n, shape):
     masks = blobs(rng, n, shape)
     check(masks, tied_scores(rng, n), 0.5, rng.integers(0, 11, n) / 10, backend)

@@ -2,8 +2,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import (
-    COUNTS,
-    SHAPES,
+    SIZES,
     blobs,
     frozen,
     mask_stacks,
@@ -155,8 +154,7 @@ def check(masks, scores, pixels, votes, guides, guide_scores, delta, backend, **
     return expected
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize(("n", "shape"), SIZES)
 def test_equals_oracle(backend, rng, n, shape):
     masks = blobs(rng, n, shape)
     check(masks, *arguments(rng, masks), 0.05, backend)

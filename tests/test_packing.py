@@ -1,7 +1,7 @@
 import numpy as np
 import oracle
 import pytest
-from cases import COUNTS, SHAPES, blobs, pack, read_only, refuses_unknown_backends, strided
+from cases import SHAPES, SIZES, blobs, pack, read_only, refuses_unknown_backends, strided
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,8 +84,7 @@ def content_choices(shape):
     )
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize(("n", "shape"), SIZES)
 def test_equals_oracle(backend, rng, n, shape):
     logits = (rng.integers(-8, 9, (n, *shape)) / 4).astype(np.float32)  # many at exactly 0 and +-1
     for content in content_choices(shape):
@@ -99,8 +98,7 @@ def test_equals_oracle(backend, rng, n, shape):
             np.testing.assert_array_equal(packed.words, words_by_hand(bits))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", COUNTS)
+@pytest.mark.parametrize(("n", "shape"), SIZES)
 def test_measure(backend, rng, n, shape):
     masks = blobs(rng, n, shape)
     area, box = measure(read_only(pack(masks).words), shape, backend=backend)

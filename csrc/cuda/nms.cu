@@ -28,7 +28,6 @@ __global__ void __launch_bounds__(scan_threads)
   __shared__ std::uint64_t leaders;
   __shared__ std::uint64_t own[64];
   for (std::int64_t word = threadIdx.x; word < words; word += scan_threads) claimed[word] = 0;
-  __syncthreads();
   for (std::int64_t block = 0; block < words; ++block) {
     const int size = static_cast<int>(min64(64, n - block * 64));
     if (static_cast<int>(threadIdx.x) < size) own[threadIdx.x] = bits[(block * 64 + threadIdx.x) * words + block];
@@ -58,7 +57,6 @@ __global__ void __launch_bounds__(scan_threads)
       }
       claimed[word] = gone;
     }
-    __syncthreads();
   }
 }
 

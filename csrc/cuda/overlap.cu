@@ -61,7 +61,6 @@ __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, cons
   __syncthreads();
   for (std::int64_t point = threadIdx.x; point < ballot.n; point += threads)
     if (votes(point)) atomicAdd(ballot.counts + ballot.guide[point], -1);
-  __syncthreads();
   return best;
 }
 
