@@ -13,13 +13,14 @@ import argparse
 import copy
 import resource
 import statistics
-import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from clock import seconds
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -71,7 +72,7 @@ def compare(sam: Sam, dtype: str, rounds: int) -> None:
     for seed in range(rounds):
         points = np.random.default_rng(seed).uniform(0, SIDE, (PROMPTS, 2))
         for name, run in (("official", theirs), ("esam_fast", ours)):
-            times[name].append(seconds(lambda run=run, points=points: run(points), sam.device) / PROMPTS)
+            times[name].append(seconds(partial(run, points)) / PROMPTS)
     check(ours(points), theirs(points), official_answer(sam, features, points), dtype)
 
     rates = {kind: matmul_rate(kind, sam.device) for kind in (torch.float32, torch.bfloat16)}
@@ -84,16 +85,6 @@ def compare(sam: Sam, dtype: str, rounds: int) -> None:
             f"{dtype:9} {name:9} {median[name] * 1e3:9.2f} {1 / median[name]:9.1f} {total:6.2f} "
             f"{total / median[name]:8.1f} {floor / median[name]:8.0%}  {median['official'] / median[name]:.1f}x"
         )
-
-
-def seconds(run: Callable[[], Any], device: torch.device) -> float:
-    """What a call takes, until the device has finished it."""
-    wait: Callable[[], Any] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-    wait()
-    start = time.perf_counter()
-    run()
-    wait()
-    return time.perf_counter() - start
 
 
 def check(ours: Answer, theirs: Answer, exact: Answer, dtype: str) -> None:
@@ -171,7 +162,7 @@ def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
     """Floating-point operations a second in a large matrix product."""
     side = 8192 if device.type == "cuda" else 2048
     a = torch.randn(side, side, device=device).to(dtype)
-    return 2 * side**3 / min(seconds(lambda: a @ a, device) for _ in range(8))
+    return 2 * side**3 / min(seconds(lambda: a @ a) for _ in range(8))
 
 
 def report_memory(sam: Sam, n: int) -> None:
@@ -180,11 +171,9 @@ def report_memory(sam: Sam, n: int) -> None:
     embedding = segmenter.embed(np.zeros((SIDE, SIDE, 3), np.uint8))
     points = np.random.default_rng(0).uniform(0, SIDE, (n, 2)).astype(np.float32)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    segmenter.masks(embedding, points)
-    seconds = time.perf_counter() - start
+    spent = seconds(lambda: segmenter.masks(embedding, points))
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
-    print(f"{n} prompts to bits: {seconds:.1f} s, {peak:.2f} GiB at the peak")
+    print(f"{n} prompts to bits: {spent:.1f} s, {peak:.2f} GiB at the peak")
     assert peak * 2**30 < 1.5e9
 
 

@@ -9,16 +9,15 @@ both sums are told.
 from __future__ import annotations
 
 import statistics
-import time
 
 import loads
 import numpy as np
-import oracle
+import plain
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import race
 
-from esam_fast import EntityMap, Esam, EsamConfig, superpixels
+from esam_fast import EntityMap, Esam, EsamConfig
 from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.scene import scene
 
@@ -47,19 +46,7 @@ def test_stages(benchmark: BenchmarkFixture, height: int, width: int) -> None:
 
 def test_against_the_oracle(benchmark: BenchmarkFixture) -> None:
     esam, image = setting(800, 1200)
-    config, segmenter = EsamConfig(), esam.segmenter
-    embedding = segmenter.embed(image)
-    regions = superpixels.on_grid(superpixels.segment(image, config.superpixels), embedding.grid)
-    labels = regions.labels.astype(np.int64)
-    for side in (config.mmg.points_per_side, config.emr.points_per_side):  # prompting is not what is timed
-        oracle.prompt(segmenter, embedding, oracle.point_grid(side, embedding.grid))
-
-    start, cpu = time.perf_counter(), time.process_time()
-    objects, parts = oracle.mmg(segmenter, embedding, oracle.density_map(labels), config.mmg)
-    refined = oracle.emr(segmenter, embedding, objects, labels, config)
-    expected = oracle.usr(segmenter, embedding, refined, parts, labels, config).entities()
-    oracle_spent = time.perf_counter() - start, time.process_time() - cpu
-
+    expected, oracle_spent = plain.stages(esam.segmenter, image, EsamConfig())
     spent: list[float] = []
 
     def segment() -> EntityMap:

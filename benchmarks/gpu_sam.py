@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,13 +20,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from clock import median_ms
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_registry
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import oracle
+import plain
 
-from esam_fast import Esam, EsamConfig, superpixels
-from esam_fast.evaluate.load import simulated_load
+from esam_fast import Esam, EsamConfig
+from esam_fast.evaluate.caching import CachingSegmenter
+from esam_fast.evaluate.load import simulated_load, simulation
 from esam_fast.pipeline import STAGES
 from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
@@ -37,54 +37,26 @@ ROUNDS = 5
 CHUNKS = (64, 128, 256, 512)
 
 
-def median_ms(call: Callable[[], Any], rounds: int = ROUNDS) -> float:
-    """The median time of a call, after one that warms up, until the GPU has finished."""
-    times = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        call()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times[1:])
-
-
 def chunk_rows(segmenter: Any, image: np.ndarray, prompts: int) -> list[str]:
     """The time to decode so many prompts to bits, by the prompts that are decoded together."""
     embedding, decoder = segmenter.embed(image), segmenter._decoder
     points = np.random.default_rng(0).uniform(0, image.shape[:2][::-1], (prompts, 2)).astype(np.float32)
-    usual, areas = decoder._chunks.size, None
+    usual, areas, on_gpu = decoder._chunks.size, None, segmenter.device.type == "cuda"
     rows = ["", f"| prompts at a time | {prompts} prompts to bits, ms | peak GiB |", "|---|---|---|"]
-    for size in sorted({usual, *CHUNKS} if segmenter.device.type == "cuda" else {usual}):
+    for size in sorted({usual, *CHUNKS} if on_gpu else {usual}):
         decoder._chunks.size = size
         decoder._start.cache_clear()
         area = segmenter.masks(embedding, points).masks.area
         areas = area if areas is None else areas
         different = np.abs(area - areas).sum() / max(areas.sum(), 1)
         assert different < 0.01, f"{size} at a time: areas differ by {different:.1%}"
-        peak = "none"
-        if segmenter.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats() if on_gpu else None
         spent = median_ms(lambda: segmenter.masks(embedding, points), 3)
-        if segmenter.device.type == "cuda":
-            peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}"
+        peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f}" if on_gpu else "none"
         rows.append(f"| {size}{' (as it is)' * (size == usual)} | {spent:.1f} | {peak} |")
     decoder._chunks.size = usual
     decoder._start.cache_clear()
     return [*rows, "", "Target on an H200: 80 ms for 5,120 prompts."]
-
-
-def plain_stages(segmenter: Any, image: np.ndarray, config: EsamConfig) -> float:
-    """Seconds of MMG, EMR and USR in plain NumPy on remembered answers."""
-    embedding = segmenter.embed(image)
-    labels = superpixels.on_grid(superpixels.segment(image, config.superpixels), embedding.grid).labels.astype(np.int64)
-    for side in (config.mmg.points_per_side, config.emr.points_per_side):
-        oracle.prompt(segmenter, embedding, oracle.point_grid(side, embedding.grid))
-    start = time.perf_counter()
-    objects, parts = oracle.mmg(segmenter, embedding, oracle.density_map(labels), config.mmg)
-    refined = oracle.emr(segmenter, embedding, objects, labels, config)
-    oracle.usr(segmenter, embedding, refined, parts, labels, config)
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -102,8 +74,7 @@ def main() -> None:
     image, rounds = scene(1200, 800), 1 if arguments.small else ROUNDS
 
     ours = untrained(model, str(device), "auto")
-    loaded = simulated_load(ours, image)
-    esam = Esam(loaded, config)
+    esam = Esam(simulated_load(ours, image), config)
     esam.segment(image)
     runs = [esam.segment(image).timings for _ in range(rounds)]
     spent = {stage: statistics.median(run[stage] * 1e3 for run in runs) for stage in (*STAGES, "total")}
@@ -111,8 +82,9 @@ def main() -> None:
 
     embed_ms = median_ms(partial(ours.embed, image), rounds)
     chunks = chunk_rows(ours, image, 100 if arguments.small else 32**2 + 64**2)
-    plain = plain_stages(loaded._answers, image, config) * 1e3
-    del ours, loaded, esam
+    simulated = CachingSegmenter(simulation(image)[0])
+    plain_ms = plain.stages(simulated, image, config)[1][0] * 1e3
+    del ours, esam
 
     official = sam_model_registry[model]().to(device).eval()
     predictor = SamPredictor(official)
@@ -121,7 +93,7 @@ def main() -> None:
     generated = median_ms(partial(generator.generate, image), 1 if arguments.small else 2)
 
     chip = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
-    ratio = (generated + plain) / spent["total"]
+    ratio = (generated + plain_ms) / spent["total"]
     lines = [
         "", f"## {model} with random weights on {chip}, torch {torch.__version__}", "",
         f"{image.shape[1]} x {image.shape[0]} pixels, {config.mmg.points_per_side} and {side} points a side.", "",
@@ -130,7 +102,7 @@ def main() -> None:
         "Targets on an H200 with ViT-H: 150 ms in all, then 120 ms. The paper's 9.84 s, on its authors' older "
         f"hardware, are {9840 / spent['total']:.0f} times this.", "",
         f"Official stack: mask generator at {side} points a side {generated:.0f} ms, stages in plain NumPy "
-        f"{plain:.0f} ms; {ratio:.1f} times E-SAM's (target 15).", "",
+        f"{plain_ms:.0f} ms; {ratio:.1f} times E-SAM's (target 15).", "",
         f"Image to embedding: {embed_ms:.1f} ms (target on an H200 25 ms), official {official_embed_ms:.1f} ms.",
         *chunks,
     ]  # fmt: skip

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,31 +18,13 @@ from typing import Any
 import loads
 import numpy as np
 import torch
+from clock import median_ms, seconds
 
 from esam_fast import Esam, EsamConfig, MaskGrid, PackedMasks, _arrays, ops
 from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.masks import by_score
 
 ROUNDS = 7
-
-
-def synchronise() -> None:
-    """Wait for the GPU, if there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def milliseconds(call: Callable[[], Any]) -> float:
-    """The median time of a call, after one that warms up."""
-    call()
-    times = []
-    for _ in range(ROUNDS):
-        synchronise()
-        start = time.perf_counter()
-        call()
-        synchronise()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times)
 
 
 def on_host(result: Any) -> list[np.ndarray]:
@@ -99,10 +80,8 @@ def op_rows(sizes: tuple[int, ...], device: Any, backend: str) -> list[str]:
         for name, (there, here) in operations(n, device, backend).items():
             for got, expected in zip(on_host(there()), on_host(here()), strict=True):
                 np.testing.assert_array_equal(got, expected, err_msg=f"{name}, {n} masks")
-            gpu = milliseconds(there)
-            start = time.perf_counter()
-            here()
-            native = (time.perf_counter() - start) * 1e3
+            gpu = median_ms(there)
+            native = seconds(here) * 1e3
             lines.append(f"| {name} | {n} | {gpu:.3f} | {native:.2f} | {native / gpu:.1f} |")
     return lines
 
@@ -116,8 +95,8 @@ def drawing_row(device: Any, backend: str, small: bool) -> list[str]:
     drawn = _arrays.host(ops.draw_labels(there, grid, backend=backend))
     different = float((drawn != ops.draw_labels(planes, grid)).mean())
     assert different == 0, f"{different:.2%} of the pixels differ"
-    alone = milliseconds(lambda: ops.draw_labels(there, grid, backend=backend))
-    copied = milliseconds(lambda: _arrays.host(ops.draw_labels(there, grid, backend=backend)))
+    alone = median_ms(lambda: ops.draw_labels(there, grid, backend=backend))
+    copied = median_ms(lambda: _arrays.host(ops.draw_labels(there, grid, backend=backend)))
     return [
         "",
         f"Drawing 150 planes on {height * width / 1e6:g} megapixels: {alone:.3f} ms (target on an H200: 2 ms), "

@@ -20,7 +20,7 @@ from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, on_gpu, thresholds
+from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, gpu, thresholds
 from esam_fast.stages import draw, emr, mmg, usr
 from esam_fast.stages.handover import Entities
 
@@ -68,9 +68,8 @@ class Esam:
         config, backend, clock = self.config, self.backend, _Clock()
 
         with clock("superpixels"):
-            label_map = _start(
-                partial(superpixels.segment, rgb, config.superpixels, backend=backend), aside=on_gpu(self.segmenter)
-            )
+            work = partial(superpixels.segment, rgb, config.superpixels, backend=backend)
+            label_map = _start(work, aside=gpu(self.segmenter) is not None)
         with clock("embed"):
             embedding = self.segmenter.embed(rgb)
             check_embedding(self.segmenter, embedding, rgb)

@@ -24,7 +24,7 @@ from esam_fast.evaluate.published import TABLE5_STAGES
 from esam_fast.evaluate.table import markdown
 from esam_fast.masks import EntityMap
 from esam_fast.pipeline import Esam
-from esam_fast.segmenters.protocol import on_gpu
+from esam_fast.segmenters.protocol import gpu
 
 _PAPER_STAGES = sum(TABLE5_STAGES[stage] for stage in ("MMG", "EMR", "USR"))
 # What is shown: the stages that it sums, and the paper's seconds for the same.
@@ -80,7 +80,7 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
         runs: that count, at least 1. warmup: that do not, before them.
     """
     timed = getattr(esam.segmenter, "timed", esam.segmenter)
-    on_cuda = on_gpu(timed)
+    on_cuda = gpu(timed) is not None
     results = [esam.segment(image, keep_stages=True) for _ in range(warmup + runs)][warmup:]
     stages: Any = results[-1].stages
     kernels = resolve(esam.backend, stages["emr"].words)  # those for where the masks live

@@ -22,10 +22,9 @@ from esam_fast import _cuda
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "cuda_emulation"
-FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas"]
 SANITIZER = os.environ.get("ESAM_EMULATED_SANITIZER")  # "thread" or "address"; see sanitize.py
-LINK = [f"-fsanitize={SANITIZER}"] if SANITIZER else []
-FLAGS += [*LINK, "-g"] if SANITIZER else []
+SANITIZE = [f"-fsanitize={SANITIZER}", "-g"] if SANITIZER else []
+FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", *SANITIZE]
 POISON = 0xA5
 
 
@@ -64,8 +63,9 @@ class Apart(_cuda._Packed):
         return {i: int(own.ctypes.data) for i, own in self.own.items()}
 
     def unpack(self, data: NDArray[np.uint8], arguments: tuple[Any, ...], members: Any) -> None:
-        for i in members:
-            arguments[i][...] = self.own[i].view(arguments[i].dtype).reshape(arguments[i].shape)
+        for i, own in self.own.items():
+            data[self.offsets[i] : self.offsets[i] + len(own)] = own
+        super().unpack(data, arguments, members)
 
 
 def kernels(cache: Path) -> _cuda.Kernels:
@@ -100,7 +100,7 @@ def _module(cache: Path) -> ModuleType:
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
-        _run([compiler, "-shared", *LINK, *map(str, objects), "-o", str(library)])
+        _run([compiler, "-shared", *SANITIZE, *map(str, objects), "-o", str(library)])
     spec = importlib.util.spec_from_file_location("emulated_cuda", library)
     assert spec is not None
     assert spec.loader is not None

@@ -15,8 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from conftest import OPS
+
 HERE = Path(__file__).parent
-OPS = ("pairwise", "nms", "overlap", "topk", "cover", "density", "packing", "draw")
 SELECTED = "emulated and not thousands and not 64 and not (300 and test_overlap)"  # what takes no minutes here
 FOUND = 66  # exit code
 FAULTS = {"thread": ("barrier", "warp", "atomic"), "address": ("beyond",)}
@@ -49,9 +50,8 @@ def main() -> int:
             "LD_PRELOAD": " ".join(_library(compiler, name) for name in LIBRARIES[sanitizer]),
         }
         pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-s", "-p", "no:faulthandler", "-k", SELECTED]
-        code = subprocess.run(
-            [*prefix, *pytest, *(str(HERE / f"test_{op}.py") for op in OPS)], env=environment
-        ).returncode
+        tests = [str(HERE / name) for name in sorted(OPS)]
+        code = subprocess.run([*prefix, *pytest, *tests], env=environment).returncode
         if code:
             print(f"{sanitizer}: {'found something' if code == FOUND else 'the tests failed'}")
             return code

@@ -38,7 +38,7 @@ def test_where_a_gpu_works_the_stages_get_masks_on_it(monkeypatch):
     config = EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=6))
     expected = Esam(load.simulated_load(timed, image), config).segment(image, keep_stages=True)
     assert expected.stages["usr"].device is None
-    monkeypatch.setattr(load, "on_gpu", lambda segmenter: segmenter is timed)  # its device is torch's CPU
+    monkeypatch.setattr(load, "gpu", lambda segmenter: segmenter.device)  # torch's CPU
     segmenter = load.simulated_load(timed, image)
     assert segmenter.device == timed.device
     for _ in range(2):  # asked for the first time, and remembered

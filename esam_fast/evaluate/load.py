@@ -14,7 +14,7 @@ from esam_fast.config import SuperpixelConfig
 from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.masks import Float, MaskGrid, PointMasks
-from esam_fast.segmenters.protocol import Segmenter, on_gpu
+from esam_fast.segmenters.protocol import Segmenter, gpu
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class _Load:
     """Does the work of one segmenter and hands on the answers of another, which costs next to nothing."""
 
     def __init__(self, timed: Segmenter, answers: CachingSegmenter, image: NDArray[np.uint8], source: str) -> None:
-        self.timed, self.source, self.device = timed, source, getattr(timed, "device", None)
+        self.timed, self.source, self.device = timed, source, gpu(timed)
         self.name, self.score_threshold, self.stability_threshold = (
             timed.name, answers.score_threshold, answers.stability_threshold,
         )  # fmt: skip
@@ -59,9 +59,13 @@ def simulated_load(timed: Segmenter, image: NDArray[np.uint8]) -> Segmenter:
     Args:
         timed: on SAM's grid. image: uint8 [H, W, 3] RGB, the one image that can be asked about.
     """
+    simulated, source = simulation(image)
+    return _Load(timed, CachingSegmenter(simulated, gpu(timed)), image, source)
+
+
+def simulation(image: NDArray[np.uint8]) -> tuple[SimulatedSegmenter, str]:
+    """The simulated SAM over an image uint8 [H, W, 3] that `simulated_load` answers with, and what it is in words."""
     height, width = image.shape[:2]
     coarse = superpixels.segment(image, SuperpixelConfig(scale=500.0, min_size=1000))
     labels = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST) + 1
-    source = f"simulated SAM over {coarse.max() + 1} regions of the image"
-    home = getattr(timed, "device", None) if on_gpu(timed) else None
-    return _Load(timed, CachingSegmenter(SimulatedSegmenter(labels, "profile"), home), image, source)
+    return SimulatedSegmenter(labels, "profile"), f"simulated SAM over {coarse.max() + 1} regions of the image"

@@ -57,9 +57,10 @@ class Segmenter(Protocol):
         """
 
 
-def on_gpu(segmenter: Segmenter) -> bool:
-    """Whether a segmenter says that it works on a GPU."""
-    return getattr(getattr(segmenter, "device", None), "type", "cpu") == "cuda"
+def gpu(segmenter: Segmenter) -> Any:
+    """The torch.device of the GPU that a segmenter says it works on; None: on none."""
+    device = getattr(segmenter, "device", None)
+    return device if getattr(device, "type", None) == "cuda" else None
 
 
 def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:

@@ -52,11 +52,6 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size,
 
 #ifdef __SANITIZE_THREAD__
 #include <sanitizer/tsan_interface.h>
-extern "C" {
-void* __tsan_get_current_fiber();
-void* __tsan_create_fiber(unsigned);
-void __tsan_switch_to_fiber(void*, unsigned);
-}
 #endif
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -72,25 +67,25 @@ constexpr std::size_t stack_size = 256 * 1024;
 struct Fiber {
   ucontext_t context;
   jmp_buf place;
-  char* stack = nullptr;
-  void* thread = nullptr;         // to a sanitizer: of its own, or the system's stack
+  const void* stack = nullptr;
   std::size_t size = 0;
+  void* thread = nullptr;         // what the thread sanitizer knows it by
   bool started = false;
   Wait wait = Wait::none;
   unsigned turn = 0;              // of the warp's joint operations
-  unsigned barriers = 0, warp_barriers = 0;
+  unsigned barriers = 0;          // of the block, so far
   unsigned long long given[2];    // what this lane gives to one, and to the next
 };
 
 inline std::vector<Fiber*> fibers;  // they serve until the process ends
 inline std::function<void()> body;
 inline jmp_buf scheduler;
-inline Fiber system_thread;
+inline Fiber system_thread;         // where the scheduler runs
 inline unsigned current = 0, launches = 0;
 
 // Orders what threads did before they came here, and what they do once they have all been here.
-struct Meetingpoint {
-  char places[2];     // in turn, so that who comes again does not order what is between
+struct Meeting {
+  char places[2];  // in turn, so that who comes again does not order what is between
   void come(unsigned turn) {
 #ifdef __SANITIZE_THREAD__
     __tsan_release(&places[turn % 2]);
@@ -102,27 +97,21 @@ struct Meetingpoint {
 #endif
   }
 };
-inline Meetingpoint block_start, block_end, barrier, warp_barriers[32];
+inline Meeting block_start, block_end, barrier, warp_barriers[32];
 
 // Tells the sanitizers whose stack and whose deeds come next, and once there whose they are now.
 EMULATOR inline void leave_to(Fiber& fiber) {
 #ifdef __SANITIZE_THREAD__
-  if (!fiber.thread) fiber.thread = &fiber == &system_thread ? __tsan_get_current_fiber() : __tsan_create_fiber(0);
-  __tsan_switch_to_fiber(fiber.thread, 1);
+  __tsan_switch_to_fiber(fiber.thread, __tsan_switch_to_fiber_no_sync);
 #endif
 #ifdef __SANITIZE_ADDRESS__
-  void* unused = nullptr;
-  __sanitizer_start_switch_fiber(&unused, &fiber == &system_thread ? fiber.thread : fiber.stack,
-                                 &fiber == &system_thread ? fiber.size : stack_size);
+  __sanitizer_start_switch_fiber(nullptr, fiber.stack, fiber.size);
 #endif
 }
 
-EMULATOR inline void arrive(bool from_system) {
+EMULATOR inline void arrive_from(Fiber& fiber) {
 #ifdef __SANITIZE_ADDRESS__
-  const void* bottom = nullptr;
-  std::size_t size = 0;
-  __sanitizer_finish_switch_fiber(nullptr, &bottom, &size);
-  if (from_system) system_thread.thread = const_cast<void*>(bottom), system_thread.size = size;
+  __sanitizer_finish_switch_fiber(nullptr, &fiber.stack, &fiber.size);
 #endif
 }
 
@@ -133,11 +122,11 @@ EMULATOR inline void yield(Wait wait) {
     leave_to(system_thread);
     _longjmp(scheduler, 1);
   }
-  arrive(true);
+  arrive_from(system_thread);
 }
 
 EMULATOR inline void run_fiber() {
-  arrive(true);
+  arrive_from(system_thread);
   for (;;) {
     block_start.leave(0);
     body();
@@ -152,7 +141,7 @@ EMULATOR inline void resume(unsigned thread) {
   threadIdx = dim3(thread);
   fiber.wait = Wait::none;
   if (_setjmp(scheduler)) {
-    arrive(false);
+    arrive_from(fiber);
     return;
   }
   if (fiber.started) {
@@ -160,9 +149,14 @@ EMULATOR inline void resume(unsigned thread) {
     _longjmp(fiber.place, 1);
   }
   fiber.started = true;
-  fiber.stack = new char[stack_size];
+#ifdef __SANITIZE_THREAD__
+  system_thread.thread = __tsan_get_current_fiber();
+  fiber.thread = __tsan_create_fiber(0);
+#endif
+  char* stack = new char[stack_size];
+  fiber.stack = stack, fiber.size = stack_size;
   getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack;
+  fiber.context.uc_stack.ss_sp = stack;
   fiber.context.uc_stack.ss_size = stack_size;
   fiber.context.uc_link = nullptr;
   makecontext(&fiber.context, run_fiber, 0);
@@ -197,7 +191,7 @@ EMULATOR inline void run_block(unsigned threads) {
   block_start.come(0);
   for (unsigned k = 0; k < threads; ++k) {
     fibers[k]->wait = Wait::none;
-    fibers[k]->turn = fibers[k]->barriers = fibers[k]->warp_barriers = 0;
+    fibers[k]->turn = fibers[k]->barriers = 0;
   }
   for (;;) {
     for (unsigned k = 0; k < threads; k += 32) run_warp(launches % 2 ? threads - 32 - k : k);
@@ -234,9 +228,6 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
                              cudaStream_t) {
   if (block.x == 0 || block.x > 1024 || block.x % 32 || grid.x == 0) return cudaErrorInvalidConfiguration;
   while (emulation::fibers.size() < block.x) emulation::fibers.push_back(new emulation::Fiber);
-#ifdef __SANITIZE_THREAD__
-  if (!emulation::system_thread.thread) emulation::system_thread.thread = __tsan_get_current_fiber();
-#endif
   blockDim = block, gridDim = grid;
   ++emulation::launches;
   emulation::body = [&] {
@@ -252,16 +243,14 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
 }
 
 EMULATOR inline void __syncthreads() {
-  emulation::Fiber& own = *emulation::fibers[emulation::current];
-  const unsigned turn = own.barriers++;
+  const unsigned turn = emulation::fibers[emulation::current]->barriers++;
   emulation::barrier.come(turn);
   emulation::yield(emulation::Wait::block);
   emulation::barrier.leave(turn);
 }
 EMULATOR inline void __syncwarp() {
-  emulation::Fiber& own = *emulation::fibers[emulation::current];
-  emulation::Meetingpoint& warp = emulation::warp_barriers[emulation::current / 32];
-  const unsigned turn = own.warp_barriers++;
+  emulation::Meeting& warp = emulation::warp_barriers[emulation::current / 32];
+  const unsigned turn = emulation::fibers[emulation::current]->turn;
   warp.come(turn);
   emulation::exchange(0, 0);
   warp.leave(turn);
