@@ -27,6 +27,8 @@ LIBRARIES = {"thread": ("libtsan.so",), "address": ("libasan.so", "libstdc++.so"
 def main() -> int:
     compiler = os.environ.get("CXX", "g++")
     for sanitizer in sys.argv[1:] or FAULTS:
+        if sanitizer not in FAULTS:
+            sys.exit(f"sanitizer must be one of {', '.join(FAULTS)}, got {sanitizer!r}")
         environment = os.environ | {
             "TSAN_OPTIONS": f"exitcode={FOUND} halt_on_error=1 ignore_noninstrumented_modules=1",
             "ASAN_OPTIONS": f"exitcode={FOUND} detect_leaks=0",
