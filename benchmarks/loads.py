@@ -13,7 +13,7 @@ import numpy as np
 from esam_fast.evaluate.scenes import smooth_noise
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.masks import Float, Labels, PackedMasks, PointMasks, ScoredMasks
-from esam_fast.stages.handover import guided_levels
+from esam_fast.stages.handover import guided
 
 SIZES = (100, 1_000, 3_072, 12_288)  # masks
 SIDE = 256  # of the grid
@@ -62,7 +62,7 @@ def gallery(side: int = 64) -> ScoredMasks:
     """The guidance mask of each of side x side points (Eq. 6)."""
     points = segmenter().grid.point_grid(side)
     found = answers(points)
-    return ScoredMasks.of_levels(found, points, guided_levels(found.scores, 0.1))
+    return guided(found, points, 0.1)
 
 
 @cache

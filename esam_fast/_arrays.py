@@ -65,6 +65,15 @@ def take(value: Any, indices: NDArray[Any]) -> Any:
     return value[move(rows.astype(np.int64), value.device)]
 
 
+def bits_at(words: Any, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Bits `pixels` [P] of each row of words [N, W]: bool [N, P], in NumPy; no others leave a device."""
+    word, bit = np.divmod(pixels, 64)
+    if not is_tensor(words):
+        return (words[:, word] >> bit.astype(np.uint64) & np.uint64(1)).astype(np.bool_)
+    found = words[:, move(word, words.device)] >> move(bit, words.device) & 1
+    return host(found.bool())
+
+
 def concatenate(parts: list[Any]) -> Any:
     """Arrays of one place, one after the other."""
     return sys.modules["torch"].cat(parts) if is_tensor(parts[0]) else np.concatenate(parts)

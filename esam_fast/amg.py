@@ -15,7 +15,8 @@ from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb
 from esam_fast.masks import EntityMap
 from esam_fast.pipeline import Esam
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, thresholds
+from esam_fast.segmenters.protocol import Segmenter, thresholds
+from esam_fast.session import Session
 from esam_fast.stages import draw, mmg
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 MODES = ("entities", "amg", "object")
-
-_DRAWN = 64  # object masks whose logits are held at a time
 
 
 class _Count(int):
@@ -185,21 +184,14 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
 
 def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     """MMG's object masks (Sec. 3.2, step 3), each as a map of its own, since they may overlap."""
-    embedding = segmenter.embed(image)
-    check_embedding(segmenter, embedding, image)
-    grid = embedding.grid
-    points = grid.point_grid(config.mmg.points_per_side)
+    session = Session(segmenter, image)
+    points = session.grid.point_grid(config.mmg.points_per_side)
     score, stability = thresholds(segmenter, config.mmg)
-    answer = check_answer(segmenter, segmenter.masks(embedding, points, min_score=score), grid, len(points))
-    objects = mmg.object_level(answer, points, config.mmg, score, stability)
-    for first in range(0, len(objects), _DRAWN):
-        few = objects.take(np.arange(first, min(first + _DRAWN, len(objects))))
-        logits = check_logits(segmenter, segmenter.logits(embedding, few.points, few.channels), grid, len(few))
-        for i in range(len(few)):
-            labels, areas, boxes = draw.label_map(logits[i : i + 1], grid, config.min_region_area)
-            if areas[0]:
-                one = few.take(np.array([i]))
-                yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, grid)
+    objects = mmg.object_level(session.ask(points, min_score=score), points, config.mmg, score, stability)
+    for one, plane in session.planes(objects):
+        labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area)
+        if areas[0]:
+            yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
 
 
 def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:

@@ -87,6 +87,8 @@ class EmrConfig:
     Attributes:
         enabled: off, overlaps go to the higher score and nothing is merged.
         points_per_side: the point grid of the mask gallery.
+        votes_per_cell: points asked of each cell, the points of that grid that lie in the same object masks; the
+            others take over an answer of their cell. 0: every point of the grid (the paper's letter).
         tau: a point is guided by its object mask while its best score is ahead by less than this (Eq. 6).
         cluster_iou: gallery masks with at least this IoU count as the same mask when points vote.
         delta: overlaps smaller than this share of the larger mask are cut off without a vote (Eq. 5).
@@ -102,6 +104,7 @@ class EmrConfig:
 
     enabled: bool = True
     points_per_side: int = 64
+    votes_per_cell: int = 4
     tau: float = 0.1
     cluster_iou: float = 0.8
     delta: float = 0.05
@@ -114,7 +117,7 @@ class EmrConfig:
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "points_per_side", "top_k")
-        _at_least(self, 0, "tau")
+        _at_least(self, 0, "votes_per_cell", "tau")
         if self.score_margin is not None:
             _at_least(self, 0, "score_margin")
         _unit(self, "cluster_iou", "delta", "min_similarity", "cover", "concentration", "merge_support")

@@ -124,6 +124,10 @@ class PackedMasks:
         words = _arrays.host_words(self.words[i, first:last]).astype("<u8", copy=False)
         return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little")) + first * 64
 
+    def at(self, pixels: Int) -> Bool:
+        """Whether each mask holds each of the flat grid indices int64 [P]: bool [N, P], in NumPy."""
+        return _arrays.bits_at(self.words, pixels)
+
     def to_bool(self) -> Bool:
         """The masks as bool [N, h, w], in NumPy."""
         h, w = self.shape
@@ -253,6 +257,27 @@ class PointMasks:
         object.__setattr__(self, "stability", _check.finite("stability", self.stability, shape))
         object.__setattr__(self, "channels", _check.array("channels", self.channels, np.int8, shape))
 
+    @classmethod
+    def empty(cls, shape: tuple[int, int], device: Any = None) -> PointMasks:
+        """The answer to no points, on a grid of this shape, in NumPy or on a torch device."""
+        none = np.zeros((0, 3), np.float32)
+        return cls(PackedMasks.empty(shape, device), none, none)
+
+    @classmethod
+    def concatenate(cls, parts: list[PointMasks]) -> PointMasks:
+        """The answers to all parts' points, in order (at least one part)."""
+        return cls(
+            PackedMasks.concatenate([p.masks for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            np.concatenate([p.stability for p in parts]),
+            np.concatenate([p.channels for p in parts]),
+        )
+
+    def take(self, indices: Int) -> PointMasks:
+        """The answers to these points, int64 [M]."""
+        three = (indices[:, None] * 3 + np.arange(3)).ravel()
+        return PointMasks(self.masks.take(three), self.scores[indices], self.stability[indices], self.channels[indices])
+
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -329,6 +354,8 @@ class EntityMap:
         stability: float32 [K], that mask's stability score.
         timings: seconds for embed, superpixels (beside a GPU only what was waited for), decode, mmg, emr, usr, draw and
             total.
+        prompts: points asked for the "mmg" grid, the "gallery" and "usr"; 0 for a stage that is off. Decoding what
+            is drawn once more does not count.
         spans: (stage, begin, end) of each time a stage ran, in seconds since the start, in order.
         grid: the grid on which the masks in `stages` live.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
@@ -345,6 +372,7 @@ class EntityMap:
     grid: MaskGrid
     stages: dict[str, PackedMasks | ScoredMasks] | None = None
     spans: tuple[tuple[str, float, float], ...] = ()
+    prompts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("mmg", "gallery", "usr"), 0))
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, superpixels
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
-from esam_fast.masks import EntityMap, Float, MaskGrid, PointMasks, by_score
+from esam_fast.masks import EntityMap, MaskGrid, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits, gpu, thresholds
-from esam_fast.stages import draw, emr, mmg, usr
-from esam_fast.stages.handover import Entities
+from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
+from esam_fast.session import Session
+from esam_fast.stages import draw, emr, gallery, mmg, usr
+from esam_fast.stages.handover import Entities, Gallery, Levels, guided
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
@@ -66,51 +66,57 @@ class Esam:
         """
         rgb = load_image(image) if isinstance(image, (str, os.PathLike)) else as_rgb(image)
         config, backend, clock = self.config, self.backend, _Clock()
+        start = partial(_start, aside=gpu(self.segmenter) is not None)  # the host has time while a GPU answers
 
         with clock("superpixels"):
-            work = partial(superpixels.segment, rgb, config.superpixels, backend=backend)
-            label_map = _start(work, aside=gpu(self.segmenter) is not None)
+            label_map = start(superpixels.segment, rgb, config.superpixels, backend=backend)
         with clock("embed"):
-            embedding = self.segmenter.embed(rgb)
-            check_embedding(self.segmenter, embedding, rgb)
-            grid: MaskGrid = embedding.grid
+            session = Session(self.segmenter, rgb, backend)
+            grid = session.grid
 
-        # MMG: the masks of a point grid, sorted by level, and the gallery of a denser grid.
-        score_threshold, stability_threshold = thresholds(self.segmenter, config.mmg)
-        points, dense = (grid.point_grid(stage.points_per_side) for stage in (config.mmg, config.emr))
+        # MMG: the masks of a point grid, sorted by level.
+        floors = thresholds(self.segmenter, config.mmg)
+        points = grid.point_grid(config.mmg.points_per_side)
         with clock("decode"):
-            answer = self._prompt(embedding, points, score_threshold)
-            dense_answer = self._prompt(embedding, dense)
-        with clock("superpixels"):
-            regions = superpixels.on_grid(label_map(), grid)
+            answer = session.ask(points, min_score=floors[0])
         with clock("mmg"):
-            levels = mmg.generate(
-                answer, points, regions, config.mmg, score_threshold, stability_threshold, backend=backend
-            )
-            gallery = mmg.gallery(dense_answer, dense, grid.pixels(dense), config.emr.tau)
-        del answer, dense_answer
+            objects = mmg.object_masks(answer, points, config.mmg, *floors, backend=backend)
+        with clock("superpixels"):
+            on_grid = start(lambda: superpixels.on_grid(label_map(), grid))
+        with clock("mmg"):
+            part_maps = start(lambda: mmg.part_maps(answer, points, on_grid(), config.mmg, *floors, backend=backend))
+
+        # The gallery: guidance masks for the points of a denser grid.
+        with clock("emr"):
+            dense = grid.point_grid(config.emr.points_per_side)
+            pixels = grid.pixels(dense)
+            asked, stands_for = gallery.choose(objects.masks, pixels, config.emr)
+        with clock("decode"):
+            seen = guided(session.ask(dense[asked]), dense[asked], config.emr.tau)
+        with clock("superpixels"):
+            regions = on_grid()
+        with clock("mmg"):
+            levels = Levels(objects, *part_maps())
 
         # EMR: overlaps are split, fragments merged.
         with clock("emr"):
             refined = entities = emr.refine(
-                levels.objects, gallery, regions, embedding.features, grid, config.emr, config.min_area,
-                backend=backend,
+                objects, Gallery(pixels, stands_for, seen.masks, seen.scores), regions, session.features, grid,
+                config.emr, config.min_area, backend=backend,
             )  # fmt: skip
 
         # USR: what is still uncovered is prompted again.
+        uncovered = np.zeros((0, 2), np.float32)
         if config.usr.enabled:
             with clock("usr"):
-                pixels = usr.propose(refined.masks, levels, regions, config.min_area, backend=backend)
-                points = grid.points(pixels)
+                uncovered = grid.points(usr.propose(refined.masks, levels, regions, config.min_area, backend=backend))
             with clock("decode"):
-                answer = self._prompt(embedding, points)
+                extra = guided(session.ask(uncovered), uncovered, config.emr.tau)
             with clock("usr"):
-                entities = usr.complete(refined, answer, points, grid, config.emr.tau, config.usr, backend=backend)
+                entities = usr.complete(refined, extra, grid, config.usr, backend=backend)
 
-        members = entities.members
         with clock("decode"):
-            logits = self.segmenter.logits(embedding, members.points, members.channels)
-            logits = check_logits(self.segmenter, logits, grid, len(members))
+            logits = session.logits(entities.members)
         with clock("draw"):
             result = self._draw(entities, logits, grid)
         if keep_stages:
@@ -118,20 +124,12 @@ class Esam:
                 "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
                 "emr": refined.masks, "usr": entities.masks,
             }  # fmt: skip
-        return EntityMap(**result, timings=clock.seconds(), spans=tuple(clock.spans), grid=grid)
-
-    def _prompt(self, embedding: Any, points: Float, min_score: float | None = None) -> PointMasks:
-        answer = self.segmenter.masks(embedding, points, min_score=min_score)
-        answer = check_answer(self.segmenter, answer, embedding.grid, len(points))
-        home = _backend.home(self.backend)
-        if home is None or answer.masks.device is not None:
-            return answer
-        return replace(answer, masks=answer.masks.to(home))
+        prompts = {"mmg": len(points), "gallery": len(asked), "usr": len(uncovered)}
+        return EntityMap(**result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts, grid=grid)
 
     def _draw(self, entities: Entities, logits: Any, grid: MaskGrid) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
         members = entities.members
-        logits = _arrays.move(logits, entities.masks.device)
         planes = entity_planes(logits, members.masks, entities.kept, entities.owner, entities.masks)
         order = by_score(entities.scores)
         planes = _arrays.take(planes, order)
@@ -156,13 +154,13 @@ def _best_members(entities: Entities) -> NDArray[np.int64]:
     return by_entity[first]
 
 
-def _start(work: Callable[[], T], *, aside: bool) -> Callable[[], T]:
+def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Callable[[], T]:
     """Begin some work, in a thread of its own or to its end: what waits for the result."""
     if not aside:
-        result = work()
+        result = work(*args, **kwargs)
         return lambda: result
     pool = ThreadPoolExecutor(1)
-    future = pool.submit(work)
+    future = pool.submit(work, *args, **kwargs)
     pool.shutdown(wait=False)
     return future.result
 

@@ -85,11 +85,11 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
     stages: Any = results[-1].stages
     kernels = resolve(esam.backend, stages["emr"].words)  # those for where the masks live
     info = build_info()
-    gallery = esam.config.emr
     about = {
         "image": f"{image.shape[1]} x {image.shape[0]}",
         "entities": len(results[-1]),
-        "points_per_side": {"MMG": esam.config.mmg.points_per_side, "EMR": gallery.points_per_side * gallery.enabled},
+        "points_per_side": {"mmg": esam.config.mmg.points_per_side, "gallery": esam.config.emr.points_per_side},
+        "prompts": results[-1].prompts,
         "segmenter": timed.name,
         "masks": getattr(esam.segmenter, "source", timed.name),
         "device": _chip(timed if on_cuda else None),
@@ -206,10 +206,11 @@ def table(found: dict[str, Any]) -> str:
 
 def _about(found: dict[str, Any]) -> str:
     memory = ", ".join(f"{name} {size / 2**30:.2f} GiB" for name, size in found["peak_bytes"].items())
-    points = ", ".join(f"{side} ({stage})" for stage, side in found["points_per_side"].items() if side)
+    asked, side = found["prompts"], found["points_per_side"]
     return (
-        f"{found['image']} pixels, {points} points a side, {found['entities']} entities, "
-        f"{found['runs']} runs after a warm-up\n"
+        f"{found['image']} pixels, {found['entities']} entities, {found['runs']} runs after a warm-up\n"
+        f"prompts: {sum(asked.values()):,} = {asked['mmg']:,} (grid, {side['mmg']} points a side) + "
+        f"{asked['gallery']:,} (gallery, of {side['gallery']} a side) + {asked['usr']:,} (USR)\n"
         f"encoder and decoder: {found['segmenter']}, {found['dtype']}; masks: {found['masks']}\n"
         f"{found['device']}, {found['cores']} cores, {found['threads']} threads, kernels {found['kernels']}, "
         f"{found['date']}; peak memory: {memory or 'not measured'}"

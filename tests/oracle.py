@@ -149,7 +149,9 @@ def best_level(scores: np.ndarray) -> np.ndarray:
 
 def ask_guidance(segmenter: Any, embedding: Any, points: np.ndarray, tau: float) -> Masks:
     """Eq. 6: at each point the object mask if its score is within tau of the best level's, else the best."""
-    found = []
+    shape = (0, embedding.grid.height, embedding.grid.width)
+    none = np.zeros(0, np.float32)
+    found = [Masks(np.zeros(shape, bool), none, np.zeros((0, 2), np.float32), none.astype(np.int8))]
     for i in range(0, len(points), CHUNK):
         at = points[i : i + CHUNK]
         bits, scores, _, channels = prompt(segmenter, embedding, at)
@@ -225,8 +227,38 @@ def touching(owner: np.ndarray, n: int) -> np.ndarray:
     return touch[:n, :n]
 
 
-def merge(pieces: Pieces, guidance: Masks, superpixels: np.ndarray, embedding: Any, config: Any) -> Pieces:
-    """Eqs. 7 and 8: unite touching, similar masks that the guidance at their points sees as one."""
+def gallery_points(objects: np.ndarray, pixels: np.ndarray, per_cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """The points of the 64-grid to ask, and for each point the number of the one that answers it, -1 if none does.
+
+    Points in the same object masks are a cell, of which the points of a few ranks are asked; 0: all, everywhere.
+    """
+    every = np.arange(len(pixels))
+    if len(objects) == 0:
+        return every[:0], np.full(len(pixels), -1)
+    if per_cell == 0:
+        return every, every
+    cells: dict[bytes, list[int]] = {}
+    for p, inside in enumerate(objects.reshape(len(objects), -1)[:, pixels].T):
+        if inside.any():
+            cells.setdefault(inside.tobytes(), []).append(p)
+    answered_by = {}
+    for cell in cells.values():
+        n, m = len(cell), min(len(cell), per_cell)
+        ranks = [(2 * i + 1) * n // (2 * m) for i in range(m)]
+        for rank, p in enumerate(cell):
+            answered_by[p] = cell[min(ranks, key=lambda r: (abs(r - rank), r))]
+    asked = sorted(set(answered_by.values()))
+    return np.array(asked), np.array([asked.index(answered_by[p]) if p in answered_by else -1 for p in every])
+
+
+def merge(
+    pieces: Pieces, guidance: Masks, pixels: np.ndarray, answer: np.ndarray, superpixels: np.ndarray,
+    embedding: Any, config: Any,
+) -> Pieces:  # fmt: skip
+    """Eqs. 7 and 8: unite touching, similar masks that the guidance at their points sees as one.
+
+    Point i of the 64-grid lies at pixels[i], and its guidance is guidance[answer[i]] (-1: it has none).
+    """
     n, grid = len(pieces.scores), embedding.grid
     owner = owner_of(pieces.kept)
     centres = [centre(superpixels == k) for k in range(superpixels.max() + 1)]
@@ -235,12 +267,13 @@ def merge(pieces: Pieces, guidance: Masks, superpixels: np.ndarray, embedding: A
 
     common, whole = intersections(guidance.bits, pieces.kept), area(guidance.bits)
     covers = ratio(common, area(pieces.kept)) >= config.cover  # [P, n]
-    at = owner.ravel()[pixels_of(guidance.points, grid)]
+    at = owner.ravel()[pixels]
     group = np.arange(n)
     for a, b in np.argwhere(np.triu(touching(owner, n) & (similarity >= config.min_similarity), 1)):
         inside = (at == a) | (at == b)
-        hits = inside & covers[:, a] & covers[:, b] & (whole > 0)
-        hits &= ratio(common[:, a] + common[:, b], whole) >= config.concentration
+        both = (whole > 0) & covers[:, a] & covers[:, b]
+        both &= ratio(common[:, a] + common[:, b], whole) >= config.concentration
+        hits = inside & np.append(both, False)[answer]
         if hits.any() and np.count_nonzero(hits) / np.count_nonzero(inside) >= config.merge_support:
             first, second = sorted((group[a], group[b]))
             group[group == second] = first
@@ -254,13 +287,16 @@ def emr(segmenter: Any, embedding: Any, objects: Masks, superpixels: np.ndarray,
     if not config.emr.enabled:
         return disjoint_pieces(objects, paint(objects.bits, objects.scores), config.min_area)
     points = point_grid(config.emr.points_per_side, embedding.grid)
-    seen = ask_guidance(segmenter, embedding, points, config.emr.tau)
+    at = pixels_of(points, embedding.grid)
+    asked, answer = gallery_points(objects.bits, at, config.emr.votes_per_cell)
+    seen = ask_guidance(segmenter, embedding, points[asked], config.emr.tau)
     representative = cluster_masks(seen.bits, seen.scores, config.emr.cluster_iou)
-    votes = np.where(seen.bits.any(axis=(1, 2)), representative, -1)
+    votes = np.append(np.where(seen.bits.any(axis=(1, 2)), representative, -1), -1)[answer]
     margin = np.inf if config.emr.score_margin is None else config.emr.score_margin
-    at, rules = pixels_of(points, embedding.grid), (config.emr.delta, margin)
+    rules = config.emr.delta, margin
     kept = split_overlaps(objects.bits, objects.scores, at, votes, seen.bits, seen.scores, *rules)
-    return merge(disjoint_pieces(objects, kept, config.min_area), seen, superpixels, embedding, config.emr)
+    pieces = disjoint_pieces(objects, kept, config.min_area)
+    return merge(pieces, seen, at, answer, superpixels, embedding, config.emr)
 
 
 def usr_pixels(entities: np.ndarray, parts: Masks, superpixels: np.ndarray, min_area: int) -> list[tuple[int, int]]:

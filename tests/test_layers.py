@@ -20,6 +20,7 @@ LAYERS = [
     {"ops"},
     {"superpixels", "images", "rle", "export", "weights"},
     {"stages", "segmenters"},
+    {"session"},
     {"pipeline", "render", "scene"},
     {"amg", "evaluate", "profiling", "batch"},
     {"cli"},

@@ -74,6 +74,10 @@ def test_more_scenes(backend, seed):
         {"mmg": {"score_threshold": 1.0}},
         {"mmg": {"theta_o": 0.3, "gamma_o": 0.9, "n_t": 0.1}},
         {"mmg": {"enabled": False, "amg_nms": 0.95}},
+        {"emr": {"votes_per_cell": 0}},
+        {"emr": {"votes_per_cell": 1}},
+        {"emr": {"votes_per_cell": 9}},
+        {"mmg": {"enabled": False}, "emr": {"votes_per_cell": 2}},
         {"emr": {"tau": 0.0}},
         {"emr": {"tau": 1 / 64}},  # a step of the scores: differences of exactly tau
         {"emr": {"tau": 1.0}},
@@ -146,19 +150,44 @@ def test_no_parts(backend):
     assert min(check_all_switches(SimulatedSegmenter(seed=1, only_object=True), backend)) > 0
 
 
+class Counting(SimulatedSegmenter):
+    """Remembers how many points each call asked."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.asked = []
+
+    def masks(self, embedding, points, *, min_score=None):
+        self.asked.append(len(points))
+        return super().masks(embedding, points, min_score=min_score)
+
+
 def test_nothing_uncovered(backend):
-    segmenter = SimulatedSegmenter(seed=1, objects=1, faults=0.0)
-    asked = []
-
-    class Counting(SimulatedSegmenter):
-        def masks(self, embedding, points, *, min_score=None):
-            asked.append(len(points))
-            return super().masks(embedding, points, min_score=min_score)
-
+    segmenter = Counting(seed=1, objects=1, faults=0.0)
     config = config_of()
     assert check(segmenter.image(), segmenter, config, backend) == 1
-    Esam(Counting(seed=1, objects=1, faults=0.0), config, backend=backend).segment(segmenter.image())
-    assert sum(asked) == 14**2 + 24**2  # the two point grids and nothing else
+    segmenter.asked.clear()
+    found = Esam(segmenter, config, backend=backend).segment(segmenter.image())
+    # One object everywhere: the first grid, four points of its one cell, and nothing else.
+    assert segmenter.asked == [14**2, 4]
+    assert found.prompts == {"mmg": 14**2, "gallery": 4, "usr": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "gallery"),
+    [
+        ({"emr": {"votes_per_cell": 0}}, 24**2),
+        ({"emr": {"enabled": False}}, 0),
+        ({"emr": {"enabled": False, "votes_per_cell": 0}}, 0),
+        ({"mmg": {"score_threshold": 2.0}}, 0),  # no object mask is left
+    ],
+    ids=repr,
+)
+def test_only_what_decides_is_asked(backend, changes, gallery):
+    segmenter = Counting(GRIDS["odd"], 0)
+    found = Esam(segmenter, config_of(**changes), backend=backend).segment(segmenter.image())
+    assert segmenter.asked == [n for n in found.prompts.values() if n]  # no points: the segmenter is not called
+    assert (found.prompts["mmg"], found.prompts["gallery"]) == (14**2, gallery)
 
 
 def test_thousands_of_equal_masks(backend):

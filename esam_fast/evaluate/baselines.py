@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from esam_fast import rle, superpixels
 from esam_fast._arrays import host
 from esam_fast.evaluate.results import Predictions
-from esam_fast.masks import MaskGrid, ScoredMasks
+from esam_fast.masks import ScoredMasks
 from esam_fast.ops import draw_labels, nms
 from esam_fast.pipeline import Esam
-from esam_fast.segmenters.protocol import check_answer, check_embedding, check_logits, thresholds
+from esam_fast.segmenters.protocol import thresholds
+from esam_fast.session import Session
 from esam_fast.stages.handover import OBJECT, best_levels
 
 Method = Callable[[NDArray[np.uint8]], Predictions]
-
-_DRAWN = 32  # masks whose logits are held at a time
 
 
 def method(name: str, esam: Esam) -> Method:
@@ -56,21 +55,19 @@ def _of_amg_records(records: list[dict[str, Any]]) -> Predictions:
 
 
 def _of_candidates(
-    esam: Esam, image: NDArray[np.uint8], choose: Callable[[Esam, Any, NDArray[np.uint8]], ScoredMasks]
+    esam: Esam, image: NDArray[np.uint8], choose: Callable[[Esam, Session, NDArray[np.uint8]], ScoredMasks]
 ) -> Predictions:
-    embedding = esam.segmenter.embed(image)
-    check_embedding(esam.segmenter, embedding, image)
-    chosen = choose(esam, embedding, image)
+    session = Session(esam.segmenter, image, esam.backend)
+    chosen = choose(esam, session, image)
     kept = nms(chosen.masks, chosen.scores, esam.config.mmg.amg_nms, backend=esam.backend)
-    found = list(_drawn(esam, embedding, chosen.take(kept)))
+    found = list(_drawn(esam, session, chosen.take(kept)))
     return Predictions(rle.compress([code for code, _ in found]), np.array([score for _, score in found], np.float64))
 
 
-def _grid_answer(esam: Esam, embedding: Any, levels: Callable[[Any], NDArray[Any]]) -> ScoredMasks:
+def _grid_answer(esam: Esam, session: Session, levels: Callable[[Any], NDArray[Any]]) -> ScoredMasks:
     """The masks of these levels at the points of MMG's grid, filtered as AMG filters."""
-    grid: MaskGrid = embedding.grid
-    points = grid.point_grid(esam.config.mmg.points_per_side)
-    answer = check_answer(esam.segmenter, esam.segmenter.masks(embedding, points), grid, len(points))
+    points = session.grid.point_grid(esam.config.mmg.points_per_side)
+    answer = session.ask(points)
     found = ScoredMasks.concatenate(
         [ScoredMasks.of_levels(answer, points, level) for level in np.atleast_2d(levels(answer.scores))]
     )
@@ -87,19 +84,19 @@ def _object_level(scores: NDArray[Any]) -> NDArray[Any]:
     return np.full(len(scores), OBJECT)
 
 
-def _superpixel_prompts(esam: Esam, embedding: Any, image: NDArray[np.uint8]) -> ScoredMasks:
+def _superpixel_prompts(esam: Esam, session: Session, image: NDArray[np.uint8]) -> ScoredMasks:
     """The best mask at the centre of each superpixel; nothing is filtered but empties."""
     labels = superpixels.segment(image, esam.config.superpixels, backend=esam.backend)
-    points = embedding.grid.points(superpixels.on_grid(labels, embedding.grid).centres)
-    answer = check_answer(esam.segmenter, esam.segmenter.masks(embedding, points), embedding.grid, len(points))
+    points = session.grid.points(superpixels.on_grid(labels, session.grid).centres)
+    answer = session.ask(points)
     found = ScoredMasks.of_levels(answer, points, best_levels(answer.scores))
     return found.take(found.masks.area > 0)
 
 
-_CANDIDATES: dict[str, Callable[[Esam, Any, NDArray[np.uint8]], ScoredMasks]] = {
-    "amg": lambda esam, embedding, _: _grid_answer(esam, embedding, _all_levels),
-    "object": lambda esam, embedding, _: _grid_answer(esam, embedding, _object_level),
-    "best": lambda esam, embedding, _: _grid_answer(esam, embedding, best_levels),
+_CANDIDATES: dict[str, Callable[[Esam, Session, NDArray[np.uint8]], ScoredMasks]] = {
+    "amg": lambda esam, session, _: _grid_answer(esam, session, _all_levels),
+    "object": lambda esam, session, _: _grid_answer(esam, session, _object_level),
+    "best": lambda esam, session, _: _grid_answer(esam, session, best_levels),
     "superpixels": _superpixel_prompts,
 }
 
@@ -113,14 +110,9 @@ METHODS = {
 }
 
 
-def _drawn(esam: Esam, embedding: Any, masks: ScoredMasks) -> Iterator[tuple[rle.Code, float]]:
+def _drawn(esam: Esam, session: Session, masks: ScoredMasks) -> Iterator[tuple[rle.Code, float]]:
     """Each mask at the image's resolution, from its logits, with its score; those that end up empty are left out."""
-    grid: MaskGrid = embedding.grid
-    for first in range(0, len(masks), _DRAWN):
-        few = masks.take(np.arange(first, min(first + _DRAWN, len(masks))))
-        logits = esam.segmenter.logits(embedding, few.points, few.channels)
-        logits = check_logits(esam.segmenter, logits, grid, len(few))
-        for i in range(len(few)):
-            code = rle.of_labels(host(draw_labels(logits[i : i + 1], grid, backend=esam.backend)), 1)[0]
-            if len(code["counts"]) > 1:
-                yield code, float(few.scores[i])
+    for one, plane in session.planes(masks):
+        code = rle.of_labels(host(draw_labels(plane, session.grid, backend=esam.backend)), 1)[0]
+        if len(code["counts"]) > 1:
+            yield code, float(one.scores[0])

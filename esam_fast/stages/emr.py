@@ -33,7 +33,7 @@ def refine(
 
     Args:
         objects: from MMG, N.
-        gallery: guidance masks of the dense point grid.
+        gallery: guidance masks of the dense point grid; not looked at where the stage is off.
         superpixels: on the grid. features: float32 [C, fh, fw], the image embedding, content only.
         grid: of all masks.
         config: thresholds.
@@ -44,7 +44,8 @@ def refine(
     if not config.enabled:
         return _settle(objects, objects.masks.painted(), min_area)
     votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
-    votes[gallery.masks.area == 0] = -1
+    votes = np.where(gallery.masks.area > 0, votes, -1)
+    votes = np.append(votes, -1)[gallery.answer]  # [P], of each point; row -1: no answer stands for it
     margin = math.inf if config.score_margin is None else config.score_margin
     disjoint = split_overlaps(
         objects.masks, objects.scores, gallery.pixels, votes, gallery.masks, gallery.scores, config.delta,
@@ -105,20 +106,20 @@ def _encompassed(
 ) -> list[tuple[int, int]]:
     """The candidate pairs that enough of their points' guidance masks encompass (Eq. 8)."""
     at = labels.ravel()[gallery.pixels]  # [P], the mask that each point lies in
+    answered = (at >= 0) & (gallery.answer >= 0)
+    points = np.zeros((len(masks), len(gallery.scores)), np.int64)  # of each mask that each answer stands for
+    np.add.at(points, (at[answered], gallery.answer[answered]), 1)
+    total = np.bincount(at[at >= 0], minlength=len(masks))
     used = np.flatnonzero(candidates.any(axis=1)) if len(masks) else np.zeros(0, np.int64)
-    common = np.zeros((len(masks), len(gallery.scores)), np.int64)
+    common = np.zeros(points.shape, np.int64)
     common[used] = host(intersections(masks.take(used), gallery.masks, backend=backend))
-    covered = common / np.maximum(masks.area, 1)[:, None] >= config.cover
+    covered = (common / np.maximum(masks.area, 1)[:, None] >= config.cover) & (gallery.masks.area > 0)
     size = np.maximum(gallery.masks.area, 1)
     pairs = []
     for a, b in zip(*np.nonzero(np.triu(candidates)), strict=True):
-        points = np.flatnonzero((at == a) | (at == b))
-        hits = (
-            covered[a, points]
-            & covered[b, points]
-            & ((common[a, points] + common[b, points]) / size[points] >= config.concentration)
-        ).sum()
-        if hits > 0 and hits / len(points) >= config.merge_support:
+        both = covered[a] & covered[b] & ((common[a] + common[b]) / size >= config.concentration)
+        hits = (points[a] + points[b])[both].sum()
+        if hits > 0 and hits / (total[a] + total[b]) >= config.merge_support:
             pairs.append((int(a), int(b)))
     return pairs
 

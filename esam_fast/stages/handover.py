@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from esam_fast.masks import Float, Int, PackedMasks, ScoredMasks
+from esam_fast.masks import Float, Int, PackedMasks, PointMasks, ScoredMasks
 
 OBJECT = 2
 
@@ -22,15 +22,17 @@ class Levels:
 
 @dataclass(frozen=True)
 class Gallery:
-    """One guidance mask a point of the dense grid (Eq. 6).
+    """Guidance masks (Eq. 6) of the points of the dense grid that were asked, and what stands for each point.
 
     Attributes:
-        pixels: int64 [P], flat grid index of each point.
-        masks: PackedMasks, P; an empty one has no vote.
-        scores: float32 [P].
+        pixels: int64 [P], flat grid index of each point of the grid.
+        answer: int64 [P], the row of the mask that stands for each point; -1: none.
+        masks: PackedMasks, R; an empty one has no vote.
+        scores: float32 [R].
     """
 
     pixels: Int
+    answer: Int
     masks: PackedMasks
     scores: Float
 
@@ -59,6 +61,11 @@ class Entities:
 def best_levels(scores: Float) -> Int:
     """Level of the highest score of each point [N, 3]; ties go to the larger level: int64 [N] (Eq. 1)."""
     return 2 - np.argmax(scores[:, ::-1], axis=1)
+
+
+def guided(answer: PointMasks, points: Float, tau: float) -> ScoredMasks:
+    """One mask for each of the points [N, 2] that were asked, by Eq. 6."""
+    return ScoredMasks.of_levels(answer, points, guided_levels(answer.scores, tau))
 
 
 def guided_levels(scores: Float, tau: float) -> Int:

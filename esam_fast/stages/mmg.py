@@ -7,43 +7,24 @@ import numpy as np
 from esam_fast.config import MmgConfig
 from esam_fast.masks import Float, Int, PointMasks, ScoredMasks
 from esam_fast.ops import mask_mean, max_iou, nms
-from esam_fast.stages.handover import OBJECT, Gallery, Levels, best_levels, guided_levels
+from esam_fast.stages.handover import OBJECT, best_levels
 from esam_fast.superpixels import Superpixels
 
 
-def gallery(answer: PointMasks, points: Float, pixels: Int, tau: float) -> Gallery:
-    """The guidance masks of the dense point grid; nothing is dropped (Sec. 3.2, step 6)."""
-    guided = ScoredMasks.of_levels(answer, points, guided_levels(answer.scores, tau))
-    return Gallery(pixels, guided.masks, guided.scores)
-
-
-def generate(
+def object_masks(
     answer: PointMasks,
     points: Float,
-    superpixels: Superpixels,
     config: MmgConfig,
     score_threshold: float,
     stability_threshold: float,
     *,
     backend: str | None = None,
-) -> Levels:
-    """Sort the masks of a point grid [N points] into levels and remove the redundant ones.
-
-    Args:
-        answer: three masks a point. points: float32 [N, 2], image pixels.
-        superpixels: for the density of Eq. 3.
-        config: thresholds.
-        score_threshold, stability_threshold: masks below either, and empty ones, are dropped first.
-        backend: of the operations.
-    """
-    floors = score_threshold, stability_threshold
-    if not config.enabled:
-        return _amg_list(_sound(_all_levels(answer, points), *floors), config.amg_nms, backend)
-    objects = object_level(answer, points, config, *floors, backend=backend)
-    parts, subparts = (
-        _adaptive_nms(_sound(_level(answer, points, k), *floors), superpixels, config.n_t, backend) for k in (1, 0)
-    )
-    return Levels(objects, parts, subparts)
+) -> ScoredMasks:
+    """What EMR starts from: the object level, or AMG's own list where the stage is off; arguments as below."""
+    if config.enabled:
+        return object_level(answer, points, config, score_threshold, stability_threshold, backend=backend)
+    every = _sound(_all_levels(answer, points), score_threshold, stability_threshold)
+    return every.take(nms(every.masks, every.scores, config.amg_nms, backend=backend))
 
 
 def object_level(
@@ -55,13 +36,47 @@ def object_level(
     *,
     backend: str | None = None,
 ) -> ScoredMasks:
-    """The distinct object masks that the best-level map confirms (Eqs. 1 and 2); arguments as in `generate`."""
+    """The distinct object masks that the best-level map confirms (Eqs. 1 and 2).
+
+    Args:
+        answer: three masks a point. points: float32 [N, 2], image pixels.
+        config: thresholds.
+        score_threshold, stability_threshold: masks below either, and empty ones, are dropped first.
+        backend: of the operations.
+    """
     floors = score_threshold, stability_threshold
     best = _sound(_level(answer, points, best_levels(answer.scores)), *floors)
     objects = _sound(_level(answer, points, OBJECT), *floors)
     objects = objects.take(nms(objects.masks, objects.scores, config.theta_o, backend=backend))
     agreement, _ = max_iou(objects.masks, best.masks, backend=backend)
     return objects.take(agreement >= config.gamma_o)
+
+
+def part_maps(
+    answer: PointMasks,
+    points: Float,
+    superpixels: Superpixels,
+    config: MmgConfig,
+    score_threshold: float,
+    stability_threshold: float,
+    *,
+    backend: str | None = None,
+) -> tuple[ScoredMasks, ScoredMasks]:
+    """The distinct part and subpart masks, more of them where the image is dense (Eqs. 3 and 4); none, stage off.
+
+    Args:
+        superpixels: for the density of Eq. 3. The others: see `object_level`.
+    """
+    if not config.enabled:
+        none = ScoredMasks.empty(answer.masks.shape, answer.masks.device)
+        return none, none
+    parts, subparts = (
+        _adaptive_nms(
+            _sound(_level(answer, points, k), score_threshold, stability_threshold), superpixels, config.n_t, backend
+        )
+        for k in (1, 0)
+    )
+    return parts, subparts
 
 
 def _level(answer: PointMasks, points: Float, levels: int | Int) -> ScoredMasks:
@@ -91,8 +106,3 @@ def _all_levels(answer: PointMasks, points: Float) -> ScoredMasks:
         np.repeat(points, 3, axis=0),
         answer.channels.ravel(),
     )
-
-
-def _amg_list(candidates: ScoredMasks, threshold: float, backend: str | None) -> Levels:
-    none = ScoredMasks.empty(candidates.masks.shape, candidates.masks.device)
-    return Levels(candidates.take(nms(candidates.masks, candidates.scores, threshold, backend=backend)), none, none)

@@ -8,9 +8,9 @@ import numpy as np
 
 from esam_fast._arrays import host
 from esam_fast.config import UsrConfig
-from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, ScoredMasks
+from esam_fast.masks import Int, MaskGrid, PackedMasks, ScoredMasks
 from esam_fast.ops import greedy_cover, intersections
-from esam_fast.stages.handover import Entities, Levels, guided_levels, rescore
+from esam_fast.stages.handover import Entities, Levels, rescore
 from esam_fast.superpixels import Superpixels, label_centres, mask_centre
 
 
@@ -51,10 +51,8 @@ def propose(
 
 def complete(
     entities: Entities,
-    answer: PointMasks,
-    points: Float,
+    extra: ScoredMasks,
     grid: MaskGrid,
-    tau: float,
     config: UsrConfig,
     *,
     backend: str | None = None,
@@ -63,13 +61,11 @@ def complete(
 
     Args:
         entities: from EMR.
-        answer: three masks for each of the points [N, 2] that `propose` asked for, in image pixels.
+        extra: the guidance mask (Eq. 6) of each point that `propose` names.
         grid: of all masks.
-        tau: of Eq. 6, which picks one mask a point.
         config: thresholds.
         backend: of the operations.
     """
-    extra = ScoredMasks.of_levels(answer, points, guided_levels(answer.scores, tau))
     covered = entities.masks.united(np.zeros(len(entities), np.int64), 1)
     picks, gains = greedy_cover(
         extra.masks, extra.scores, covered, config.min_gain * grid.rows * grid.cols, backend=backend
