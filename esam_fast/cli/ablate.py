@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @shared.truth_options
 @click.option("--images", required=True, metavar="DIR", type=shared.DIR, help="Folder of images.")
 @click.option("--json", "out", required=True, metavar="OUT", type=shared.JSON, help="File for the numbers.")
-@click.option("--table", type=click.Choice(["3", "4", "rules", "superpixels"]), default="3", show_default=True)
+@click.option(
+    "--table", type=click.Choice(["3", "4", "gallery", "rules", "superpixels"]), default="3", show_default=True
+)
 @click.option("--compare", metavar="NAME,...", default="", help="Rows for other methods: those of esam-fast eval.")
 @click.option("--simulated", is_flag=True, help="A simulated SAM over the annotations instead of a segmenter.")
 @click.option("--regime", type=click.Choice(["blind", "entity"]), default="blind", show_default=True,
@@ -53,6 +55,7 @@ def ablate(
     \b
     Table 3: modules on and off (M: MMG, E: EMR, U: USR)
     Table 4: theta_O, gamma_O, delta, tau, rho, points
+    gallery: how many points of the gallery are asked
     rules: what the paper leaves open
     superpixels: Felzenszwalb against SLIC
 

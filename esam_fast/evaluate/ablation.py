@@ -68,7 +68,10 @@ RULES: dict[str, Changes] = {
     "top_k=20": {"emr": {"top_k": 20}},
 }
 
-TABLES = {"3": TABLE3, "4": TABLE4, "rules": RULES, "superpixels": SUPERPIXELS}
+# Points asked of a cell of the gallery, 0: every point.
+GALLERY: dict[str, Changes] = {f"votes_per_cell={v}": {"emr": {"votes_per_cell": v}} for v in (0, 1, 2, 4, 8)}
+
+TABLES = {"3": TABLE3, "4": TABLE4, "gallery": GALLERY, "rules": RULES, "superpixels": SUPERPIXELS}
 _PUBLISHED = {**published.TABLE3, **published.TABLE4}
 
 
@@ -132,12 +135,13 @@ def predict(
 
 
 def measure(dataset: Dataset, found: dict[str, list[Predictions]], *, seeds: int = 1) -> dict[str, Any]:
-    """Every row's numbers, with 95 % intervals over images, and its distance to the last row of `found`'s own table.
+    """Every row's numbers, with 95 % intervals over images, and its distance to the best and to the first row.
 
     Returns:
         For each row what `metric.evaluate` gives, "interval" ([low, high] of AP, AP50, AP75; images are drawn with
         replacement, all seeds of an image together), "behind" (by how much the best row's AP exceeds this one's,
-        with its interval, paired draws), and "published" (the paper's AP AP50 AP75, or null).
+        with its interval, paired draws), "gain" (by how much it exceeds the first row's, likewise), "prompts" (points
+        asked, mean of an image) and "published" (the paper's AP AP50 AP75, or null).
     """
     every = replace(dataset, images=dataset.images * seeds)
     report: dict[str, Any] = {}
@@ -147,11 +151,15 @@ def measure(dataset: Dataset, found: dict[str, list[Predictions]], *, seeds: int
         report[row] = metric.evaluate(every, predictions)
         draws[row] = resample(Matches.of(every, painted), DRAWS, seed=0, repeats=seeds)
         report[row]["interval"] = _interval(draws[row])
+        report[row]["prompts"] = float(np.mean([one.prompts for one in predictions]))
         report[row]["published"] = _PUBLISHED.get(row)
-    best = max(report, key=lambda row: report[row]["AP"])
+    best, first = max(report, key=lambda row: report[row]["AP"]), next(iter(report))
+
+    def difference(one: str, other: str) -> list[float]:
+        return [report[one]["AP"] - report[other]["AP"], *_interval(draws[one] - draws[other])[0]]
+
     for row in report:
-        gap = report[best]["AP"] - report[row]["AP"]
-        report[row]["behind"] = [gap, *_interval(draws[best] - draws[row])[0]]
+        report[row]["behind"], report[row]["gain"] = difference(best, row), difference(row, first)
     return report
 
 
@@ -161,11 +169,15 @@ def _interval(draws: Any) -> list[list[float]]:
 
 def table(report: dict[str, Any]) -> str:
     """The rows for people, the paper's own numbers beside them."""
-    head = ["", "AP^e", "95 %", "AP50", "AP75", "behind the best", "PQ", "covering", "uncovered", "paper"]
-    rows = []
+    head = [
+        "", "AP^e", "95 %", "AP50", "AP75", "behind the best", "against the first", "PQ", "covering", "uncovered",
+        "prompts", "paper",
+    ]  # fmt: skip
+    rows: list[list[str]] = []
     for row, found in report.items():
         low, high = found["interval"][0]
         gap, least, most = found["behind"]
+        gain, lowest, highest = found["gain"]
         paper = found["published"]
         rows.append(
             [
@@ -175,9 +187,11 @@ def table(report: dict[str, Any]) -> str:
                 number(found["AP50"]),
                 number(found["AP75"]),
                 f"{gap:.1f} ({least:.1f}..{most:.1f})" if gap else "best",
+                f"{gain:+.1f} ({lowest:+.1f}..{highest:+.1f})" if rows else "first",
                 number(found["PQ"]),
                 number(found["covering"]),
                 number(found["uncovered"]),
+                f"{found['prompts']:,.0f}",
                 " / ".join(number(v) for v in paper if v is not None) if paper else "-",
             ]
         )

@@ -46,7 +46,8 @@ def method(name: str, esam: Esam) -> Method:
 
 def _of_map(esam: Esam, image: NDArray[np.uint8]) -> Predictions:
     found = esam.segment(image)
-    return Predictions(rle.compress(rle.of_labels(found.labels, len(found))), found.scores.astype(np.float64))
+    codes = rle.compress(rle.of_labels(found.labels, len(found)))
+    return Predictions(codes, found.scores.astype(np.float64), sum(found.prompts.values()))
 
 
 def _of_amg_records(records: list[dict[str, Any]]) -> Predictions:

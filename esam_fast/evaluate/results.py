@@ -23,10 +23,14 @@ class ResultsError(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """One image's predictions: compressed run-length codes, N of the image's size, and scores float64 [N]."""
+    """One image's predictions: compressed run-length codes, N of the image's size, and scores float64 [N].
+
+    `prompts` is how many points were asked for them; 0 where that is not known.
+    """
 
     codes: list[rle.Code]
     scores: NDArray[np.float64]
+    prompts: int = 0
 
     @classmethod
     def of_records(cls, records: list[dict[str, Any]], truth: Truth) -> Predictions:

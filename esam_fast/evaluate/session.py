@@ -59,13 +59,13 @@ def load_checked(images: Path, truth: Truth) -> np.ndarray[Any, np.dtype[np.uint
 
 
 def to_json(found: Predictions) -> dict[str, Any]:
-    """Counts and scores, which are all that a journal keeps."""
-    return {"counts": [code["counts"] for code in found.codes], "scores": found.scores.tolist()}
+    """Counts, scores and the number of prompts, which are all that a journal keeps."""
+    counts = [code["counts"] for code in found.codes]
+    return {"counts": counts, "scores": found.scores.tolist(), "prompts": found.prompts}
 
 
 def from_json(kept: dict[str, Any], truth: Truth) -> Predictions:
     """What `to_json` kept, for an image of this size."""
     size = [truth.height, truth.width]
-    return Predictions(
-        [{"size": size, "counts": counts} for counts in kept["counts"]], np.array(kept["scores"], np.float64)
-    )
+    found = [{"size": size, "counts": counts} for counts in kept["counts"]]
+    return Predictions(found, np.array(kept["scores"], np.float64), kept["prompts"])
