@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,6 +13,8 @@ from esam_fast import _arrays
 
 if TYPE_CHECKING:
     from esam_fast.masks import PackedMasks
+
+T = TypeVar("T")
 
 
 def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
@@ -52,11 +55,50 @@ def finite_either(name: str, value: Any, shape: Sequence[int | str | None]) -> A
     return checked
 
 
+def instance(name: str, value: Any, kind: type[T]) -> T:
+    """An object of this class."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """One of these words."""
+    allowed = tuple(allowed)
+    if not (isinstance(value, str) and value in allowed):
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
+    return bool(value)
+
+
 def unit(name: str, value: Any) -> float:
     """A number in [0, 1]."""
     number = real(name, value)
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+    return number
+
+
+def finite_real(name: str, value: Any) -> float:
+    """A finite number."""
+    number = real(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def at_least(name: str, value: Any, least: float) -> float:
+    """A finite number, at least `least`."""
+    number = real(name, value)
+    if not (number >= least and math.isfinite(number)):
+        raise ValueError(f"{name} must be at least {least:g} and finite, got {value!r}")
     return number
 
 

@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any
+
+from esam_fast import _check
 
 
-def _unit(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if value is not None and not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name} must lie in [0, 1], got {value!r}")
+def _checked(default: Any, check: Callable[..., Any], **limits: Any) -> Any:
+    """A field with its default, and the check that a value must pass; a field whose default is None may be None."""
+    return field(default=default, metadata={"check": partial(check, **limits)})
 
 
-def _at_least(owner: object, least: float, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        if not (value >= least and math.isfinite(value)):
-            raise ValueError(f"{name} must be at least {least}, got {value!r}")
+def _flag(default: bool) -> Any:
+    return _checked(default, _check.flag)
+
+
+def _whole(default: int, *, least: int) -> Any:
+    return _checked(default, _check.integer, least=least)
+
+
+def _number(default: float | None, *, least: float) -> Any:
+    return _checked(default, _check.at_least, least=least)
+
+
+def _share(default: float | None) -> Any:
+    return _checked(default, _check.unit)
+
+
+class _Checked:
+    """Checks every field on creation, and keeps plain Python numbers; a section must be of its own class."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, one.name)
+            if value is not None or one.default is not None:
+                section: Any = one.default_factory
+                check = one.metadata.get("check") or partial(_check.instance, kind=section)
+                object.__setattr__(self, one.name, check(one.name, value))
 
 
 @dataclass(frozen=True)
-class SuperpixelConfig:
+class SuperpixelConfig(_Checked):
     """Superpixels for the density map (Eq. 3), the centroids of Eq. 7 and the uncovered regions (Sec. 3.4).
 
     Attributes:
@@ -34,23 +57,17 @@ class SuperpixelConfig:
         slic_compactness: SLIC's balance between colour and space.
     """
 
-    method: str = "felzenszwalb"
-    scale: float = 100.0
-    sigma: float = 0.8
-    min_size: int = 50
-    max_side: int = 1024
-    slic_segments: int = 400
-    slic_compactness: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.method not in ("felzenszwalb", "slic"):
-            raise ValueError(f"method must be 'felzenszwalb' or 'slic', got {self.method!r}")
-        _at_least(self, 0, "scale", "sigma", "min_size", "slic_compactness")
-        _at_least(self, 1, "max_side", "slic_segments")
+    method: str = _checked("felzenszwalb", _check.choice, allowed=("felzenszwalb", "slic"))
+    scale: float = _number(100.0, least=0)
+    sigma: float = _number(0.8, least=0)
+    min_size: int = _whole(50, least=0)
+    max_side: int = _whole(1024, least=1)
+    slic_segments: int = _whole(400, least=1)
+    slic_compactness: float = _number(10.0, least=0)
 
 
 @dataclass(frozen=True)
-class MmgConfig:
+class MmgConfig(_Checked):
     """Multi-level mask generation (Sec. 3.2, Eqs. 1-4).
 
     Attributes:
@@ -64,24 +81,18 @@ class MmgConfig:
         stability_threshold: masks with a lower stability are dropped; None: the segmenter's own.
     """
 
-    enabled: bool = True
-    points_per_side: int = 32
-    theta_o: float = 0.8
-    gamma_o: float = 0.6
-    n_t: float = 0.5
-    amg_nms: float = 0.7
-    score_threshold: float | None = None
-    stability_threshold: float | None = None
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "points_per_side")
-        _unit(self, "theta_o", "gamma_o", "n_t", "amg_nms", "stability_threshold")
-        if self.score_threshold is not None and not math.isfinite(self.score_threshold):
-            raise ValueError(f"score_threshold must be finite or None, got {self.score_threshold!r}")
+    enabled: bool = _flag(True)
+    points_per_side: int = _whole(32, least=1)
+    theta_o: float = _share(0.8)
+    gamma_o: float = _share(0.6)
+    n_t: float = _share(0.5)
+    amg_nms: float = _share(0.7)
+    score_threshold: float | None = _checked(None, _check.finite_real)
+    stability_threshold: float | None = _share(None)
 
 
 @dataclass(frozen=True)
-class EmrConfig:
+class EmrConfig(_Checked):
     """Entity-level mask refinement (Sec. 3.3, Eqs. 5-8).
 
     Attributes:
@@ -102,29 +113,22 @@ class EmrConfig:
             merge; 0 is the paper's letter: one point suffices (Eq. 8).
     """
 
-    enabled: bool = True
-    points_per_side: int = 64
-    votes_per_cell: int = 4
-    tau: float = 0.1
-    cluster_iou: float = 0.8
-    delta: float = 0.05
-    score_margin: float | None = None
-    top_k: int = 10
-    min_similarity: float = 0.1
-    cover: float = 0.9
-    concentration: float = 0.5
-    merge_support: float = 0.5
-
-    def __post_init__(self) -> None:
-        _at_least(self, 1, "points_per_side", "top_k")
-        _at_least(self, 0, "votes_per_cell", "tau")
-        if self.score_margin is not None:
-            _at_least(self, 0, "score_margin")
-        _unit(self, "cluster_iou", "delta", "min_similarity", "cover", "concentration", "merge_support")
+    enabled: bool = _flag(True)
+    points_per_side: int = _whole(64, least=1)
+    votes_per_cell: int = _whole(4, least=0)
+    tau: float = _number(0.1, least=0)
+    cluster_iou: float = _share(0.8)
+    delta: float = _share(0.05)
+    score_margin: float | None = _number(None, least=0)
+    top_k: int = _whole(10, least=1)
+    min_similarity: float = _share(0.1)
+    cover: float = _share(0.9)
+    concentration: float = _share(0.5)
+    merge_support: float = _share(0.5)
 
 
 @dataclass(frozen=True)
-class UsrConfig:
+class UsrConfig(_Checked):
     """Under-segmentation refinement (Sec. 3.4, Eqs. 9-10).
 
     Attributes:
@@ -133,16 +137,13 @@ class UsrConfig:
         min_gain: the cover stops when the next mask adds less than this share of the image.
     """
 
-    enabled: bool = True
-    rho: float = 0.1
-    min_gain: float = 0.0005
-
-    def __post_init__(self) -> None:
-        _unit(self, "rho", "min_gain")
+    enabled: bool = _flag(True)
+    rho: float = _share(0.1)
+    min_gain: float = _share(0.0005)
 
 
 @dataclass(frozen=True)
-class EsamConfig:
+class EsamConfig(_Checked):
     """The whole of E-SAM.
 
     Attributes:
@@ -158,8 +159,5 @@ class EsamConfig:
     emr: EmrConfig = field(default_factory=EmrConfig)
     usr: UsrConfig = field(default_factory=UsrConfig)
     superpixels: SuperpixelConfig = field(default_factory=SuperpixelConfig)
-    min_area: int = 16
-    min_region_area: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least(self, 0, "min_area", "min_region_area")
+    min_area: int = _whole(16, least=0)
+    min_region_area: int = _whole(0, least=0)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _arrays, _backend, superpixels
+from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast.config import EsamConfig
 from esam_fast.images import as_rgb, load_image
 from esam_fast.masks import EntityMap, MaskGrid, by_score
@@ -43,11 +43,8 @@ class Esam:
     """
 
     def __init__(self, segmenter: Segmenter, config: EsamConfig | None = None, backend: str | None = None) -> None:
-        config = EsamConfig() if config is None else config
-        if not isinstance(config, EsamConfig):
-            raise TypeError(f"config must be an EsamConfig, got {type(config).__name__}")
         self.segmenter = segmenter
-        self.config = config
+        self.config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
         self.backend = _backend.check(backend)
 
     def segment(self, image: NDArray[Any] | str | Path, *, keep_stages: bool = False) -> EntityMap:

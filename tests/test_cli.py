@@ -424,7 +424,7 @@ def test_none_and_the_last_of_two():
         ("mmg.score_threshold=", "mmg.score_threshold must be a number or none, got ''"),
         ("emr.delta=3", "emr.delta must lie in [0, 1], got 3.0"),
         ("emr.delta=nan", "emr.delta must lie in [0, 1], got nan"),
-        ("superpixels.method=tiles", "superpixels.method must be 'felzenszwalb' or 'slic', got 'tiles'"),
+        ("superpixels.method=tiles", "superpixels.method must be one of felzenszwalb, slic, got 'tiles'"),
         ("min_area=-1", "min_area must be at least 0, got -1"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import FrozenInstanceError, fields
 
+import numpy as np
 import pytest
 
 from esam_fast import EmrConfig, EsamConfig, MmgConfig, SuperpixelConfig, UsrConfig
@@ -30,7 +31,7 @@ def test_the_papers_values() -> None:
         (lambda: EmrConfig(top_k=0), "top_k must be at least 1"),
         (lambda: EmrConfig(tau=float("inf")), "tau must be at least 0"),
         (lambda: UsrConfig(rho=2), "rho must lie in"),
-        (lambda: SuperpixelConfig(method="quick"), "method must be 'felzenszwalb' or 'slic'"),
+        (lambda: SuperpixelConfig(method="quick"), "method must be one of felzenszwalb, slic, got 'quick'"),
         (lambda: SuperpixelConfig(max_side=0), "max_side must be at least 1"),
         (lambda: EsamConfig(min_area=-1), "min_area must be at least 0"),
     ],
@@ -38,6 +39,32 @@ def test_the_papers_values() -> None:
 def test_out_of_range(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MmgConfig(points_per_side=2.5), "points_per_side must be a whole number, got float"),
+        (lambda: MmgConfig(enabled=1), "enabled must be True or False, got int"),
+        (lambda: MmgConfig(theta_o="0.5"), "theta_o must be a number, got str"),
+        (lambda: MmgConfig(n_t=None), "n_t must be a number, got NoneType"),
+        (lambda: EmrConfig(votes_per_cell=True), "votes_per_cell must be a whole number, got bool"),
+        (lambda: EmrConfig(score_margin="none"), "score_margin must be a number, got str"),
+        (lambda: EsamConfig(min_area=True), "min_area must be a whole number, got bool"),
+        (lambda: EsamConfig(mmg={"theta_o": 0.7}), "mmg must be a MmgConfig, got dict"),
+        (lambda: EsamConfig(emr=MmgConfig()), "emr must be an EmrConfig, got MmgConfig"),
+    ],
+)
+def test_wrong_types(make: object, message: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(message)):
+        make()  # type: ignore[operator]
+
+
+def test_numbers_become_pythons_own() -> None:
+    config = MmgConfig(points_per_side=np.int64(8), theta_o=np.float32(0.5), gamma_o=1, score_threshold=np.float64(2))
+    assert [type(getattr(config, f.name)) for f in fields(config)] == [bool, int, *[float] * 5, type(None)]
+    assert config == MmgConfig(points_per_side=8, theta_o=0.5, gamma_o=1.0, score_threshold=2.0)
+    assert EmrConfig(score_margin=None).score_margin is None
 
 
 def test_configs_are_frozen() -> None:
