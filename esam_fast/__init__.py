@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from esam_fast._version import __version__ as __version__
 
 _HOMES = {
     "EsamConfig": "config",
@@ -19,7 +19,7 @@ _HOMES = {
     "MaskGrid": "masks",
     "PackedMasks": "masks",
     "PointMasks": "masks",
-    "EntityMap": "masks",
+    "EntityMap": "entities",
     "BackendUnavailable": "_backend",
     "build_info": "_backend",
     "get_num_threads": "_backend",
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from esam_fast.config import MmgConfig as MmgConfig
     from esam_fast.config import SuperpixelConfig as SuperpixelConfig
     from esam_fast.config import UsrConfig as UsrConfig
+    from esam_fast.entities import EntityMap as EntityMap
     from esam_fast.images import load_image as load_image
-    from esam_fast.masks import EntityMap as EntityMap
     from esam_fast.masks import MaskGrid as MaskGrid
     from esam_fast.masks import PackedMasks as PackedMasks
     from esam_fast.masks import PointMasks as PointMasks

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from esam_fast import _arrays
+from esam_fast import _arrays, _check
+from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
 _MODULES = {
@@ -104,8 +105,6 @@ def set_num_threads(n: int) -> None:
     Raises:
         TypeError: n is not a whole number. ValueError: n is below 1.
     """
-    from esam_fast import _check
-
     global _num_threads
     _num_threads = _check.integer("n", n, 1)
 
@@ -135,8 +134,6 @@ def build_info() -> dict[str, Any]:
         native module (None without it); cuda_built: whether it holds CUDA kernels; cuda_devices: how many devices
         these find; threads: see `set_num_threads`.
     """
-    from esam_fast import __version__
-
     native = _load("native") if _is_here("native") else None
     return {
         "version": __version__,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from esam_fast import _check, export, rle
 from esam_fast.config import EsamConfig
+from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb
-from esam_fast.masks import EntityMap
 from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import Segmenter, thresholds
 from esam_fast.session import Session

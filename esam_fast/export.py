@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -14,16 +14,31 @@ from numpy.typing import NDArray
 
 from esam_fast import rle
 
-if TYPE_CHECKING:
-    from esam_fast.masks import EntityMap
-
 Pathish = str | os.PathLike[str]
 
-OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
+OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 
 
-def coco_results(entities: EntityMap, image_id: int | str) -> list[dict[str, Any]]:
+class Entities(Protocol):
+    """What is written of an image's K entities; `EntityMap` tells what each is."""
+
+    @property
+    def labels(self) -> NDArray[np.int32]: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+    @property
+    def areas(self) -> NDArray[np.int64]: ...
+    @property
+    def boxes(self) -> NDArray[np.int32]: ...
+    @property
+    def points(self) -> NDArray[np.float32]: ...
+    @property
+    def stability(self) -> NDArray[np.float32]: ...
+    def __len__(self) -> int: ...
+
+
+def coco_results(entities: Entities, image_id: int | str) -> list[dict[str, Any]]:
     """One COCO results record an entity, by score descending.
 
     Each holds image_id, category_id (1), segmentation (compressed RLE, counts as str), bbox (XYWH in pixels,
@@ -44,7 +59,7 @@ def coco_results(entities: EntityMap, image_id: int | str) -> list[dict[str, Any
     ]
 
 
-def amg_records(entities: EntityMap, output_mode: str = "binary_mask") -> list[dict[str, Any]]:
+def amg_records(entities: Entities, output_mode: str = "binary_mask") -> list[dict[str, Any]]:
     """One record an entity with the keys of segment_anything's SamAutomaticMaskGenerator, by score descending.
 
     segmentation is bool [H, W], or what `output_mode` says; bbox XYWH in pixels with the box half-open,
@@ -124,7 +139,7 @@ def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
     write_bytes(path, _json(records))
 
 
-def write_panoptic(path: Pathish, entities: EntityMap, image_id: int | str, file_name: str) -> None:
+def write_panoptic(path: Pathish, entities: Entities, image_id: int | str, file_name: str) -> None:
     """Write COCO panoptic format: the PNG at `path` and, beside it, the JSON that describes it.
 
     A segment's id is its label; the PNG holds id = R + 256 G + 65536 B, and 0 where there is no entity.

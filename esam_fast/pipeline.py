@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast.config import EsamConfig
+from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb, load_image
-from esam_fast.masks import EntityMap, MaskGrid, by_score
+from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
 from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
 from esam_fast.session import Session

@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from esam_fast import build_info
-from esam_fast._backend import resolve
+from esam_fast._backend import build_info, resolve
+from esam_fast.entities import EntityMap
 from esam_fast.evaluate.published import TABLE5_STAGES
 from esam_fast.evaluate.table import markdown
-from esam_fast.masks import EntityMap
 from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import gpu
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast.masks import EntityMap, ScoredMasks
+from esam_fast.masks import MaskGrid, PackedMasks, ScoredMasks
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -89,7 +89,18 @@ def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = AL
     return np.hstack([_captioned(name, picture) for name, picture in drawn.items()])
 
 
-def steps(image: Image, entities: EntityMap) -> Image:
+class Staged(Protocol):
+    """What `steps` draws of a result; `EntityMap` tells what each is."""
+
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def grid(self) -> MaskGrid: ...
+    @property
+    def stages(self) -> Mapping[str, PackedMasks | ScoredMasks] | None: ...
+
+
+def steps(image: Image, entities: Staged) -> Image:
     """The stages of one result side by side: image, MMG, EMR, USR (the paper's Fig. 6), uint8.
 
     Raises:

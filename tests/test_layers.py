@@ -13,45 +13,67 @@ import pytest
 import esam_fast
 
 PACKAGE = Path(esam_fast.__file__).parent
-# A module may import from its own row and the rows above it.
+SOURCES = Path(__file__).parents[1] / "csrc"
+# The rooms, lowest first. A file imports from rooms before its own and from its own; those of one line may not import
+# each other.
 LAYERS = [
-    {"config", "masks", "_arrays", "_check", "_backend", "_core", ""},
-    {"_numba", "_torch", "_cuda"},
-    {"ops"},
-    {"superpixels", "images", "rle", "export", "weights"},
-    {"stages", "segmenters"},
-    {"session"},
-    {"pipeline", "render", "scene"},
-    {"amg", "evaluate", "profiling", "batch"},
-    {"cli"},
+    "_version",
+    "_arrays",
+    "_files",
+    "_check",
+    "config",
+    "_core",
+    "_backend",
+    "masks",
+    "_numba _torch _cuda",
+    "ops",
+    "superpixels images rle weights",
+    "export",
+    "render",
+    "entities scene",
+    "stages segmenters",
+    "session",
+    "pipeline",
+    "amg",
+    "evaluate",
+    "profiling",
+    "esam_fast",  # the facade: its names, for users
+    "cli",
 ]
-ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms}
+ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split()}
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return "" if first == "__init__.py" else first.removesuffix(".py")
+def name_of(path: Path) -> str:
+    """The module's absolute name; a package's is that of its folder."""
+    parts = ("esam_fast", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path, *, at_load: bool) -> list[str]:
-    """Absolute names of the modules a file imports: all of them, or those imported when it is loaded."""
-    here = ["esam_fast", *path.relative_to(PACKAGE).with_suffix("").parts]
-    found: list[str] = []
+MODULES = {name_of(path): path for path in FILES} | {"esam_fast._core": PACKAGE / "_core.pyi"}
+
+
+def imports(path: Path, *, at_load: bool = False) -> set[str]:
+    """Modules, and names of modules, that a file imports: anywhere in it, or only when it is loaded.
+
+    What stands under TYPE_CHECKING counts as well, the facade's own list of its names apart.
+    """
+    package = name_of(path).split(".")
+    package = package if path.name == "__init__.py" else package[:-1]
+    found: set[str] = set()
 
     def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if typing_only and (at_load or path == PACKAGE / "__init__.py"):
             return
         if at_load and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             return
         if isinstance(node, ast.Import):
-            found.extend(alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            base = (
-                ".".join([*here[: len(here) - node.level], node.module or ""]).rstrip(".")
-                if node.level
-                else node.module
-            )
-            found.extend(f"{base}.{alias.name}" for alias in node.names)
+            start = package[: len(package) + 1 - node.level] if node.level else []
+            base = ".".join([*start, *([node.module] if node.module else [])])
+            found.update(f"{base}.{alias.name}" for alias in node.names)
         for child in ast.iter_child_nodes(node):
             visit(child)
 
@@ -59,19 +81,42 @@ def imports(path: Path, *, at_load: bool) -> list[str]:
     return found
 
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+def imported_modules(path: Path) -> set[str]:
+    """The package's own modules that a file imports; a name of a module that is none stands for its module."""
+    own = {name for name in imports(path) if name.split(".")[0] == "esam_fast"}
+    return {name if name in MODULES else name.rpartition(".")[0] for name in own} - {name_of(path)}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_nothing_imports_upward(path: Path) -> None:
-    own = room_of(path)
+    own = room_of(name_of(path))
     assert own in ROW, f"{path} is in no layer"
-    for name in imports(path, at_load=True):
-        parts = name.split(".")
-        if parts[0] != "esam_fast":
-            continue
-        room = parts[1] if len(parts) > 1 and parts[1] in ROW else ""
-        assert ROW[room] <= ROW[own], f"{path.name} ({own}) imports {name} ({room})"
+    for module in imported_modules(path):
+        room = room_of(module)
+        assert room in ROW, f"{path.name} imports {module}, which is in no layer"
+        assert room == own or ROW[room] < ROW[own], f"{path.name} ({own}) imports {module} ({room})"
+
+
+def test_every_room_is_there() -> None:
+    assert {room_of(name) for name in MODULES} | {"_files"} == set(ROW)
+
+
+def test_no_import_cycle() -> None:
+    """Wherever an import stands, at load or in a function: no file needs a file that needs it."""
+    needs = {name: imported_modules(path) for name, path in MODULES.items() if path.suffix == ".py"}
+    while free := [n for n in needs if not needs[n] & needs.keys() or not any(n in more for more in needs.values())]:
+        for name in free:  # nothing left that it needs, or that needs it: in no circle
+            del needs[name]
+    assert not needs, f"files that import each other in a circle: {sorted(needs)}"
+
+
+def test_the_cuda_kernels_know_nothing_of_the_cpus() -> None:
+    for path in SOURCES.glob("cuda/*"):
+        assert '#include "cpu/' not in path.read_text(encoding="utf-8"), path.name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -79,15 +124,13 @@ def test_torch_is_imported_only_by_the_sam_segmenter_and_for_tensors(path: Path)
     heavy = {"torch", "torchvision", "segment_anything"} & {n.split(".")[0] for n in imports(path, at_load=True)}
     parts = path.relative_to(PACKAGE).parts
     if heavy and parts[:2] != ("segmenters", "sam"):
-        assert (room_of(path), heavy) == ("_torch", {"torch"}), f"{path} imports {heavy}"
+        assert (room_of(name_of(path)), heavy) == ("_torch", {"torch"}), f"{path} imports {heavy}"
 
 
 def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
     """What is handed a tensor may import torch when it is; who that is, is listed here."""
     asking = {
-        str(path.relative_to(PACKAGE))
-        for path in FILES
-        if any(name.split(".")[0] == "torch" for name in imports(path, at_load=False))
+        str(path.relative_to(PACKAGE)) for path in FILES if any(name.split(".")[0] == "torch" for name in imports(path))
     }
     elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "_torch/"))}
     assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling.py"}
@@ -96,7 +139,7 @@ def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
 @pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda p: p.name)
 def test_stages_do_not_know_each_other_nor_a_segmenter(path: Path) -> None:
     allowed = {"handover", path.stem}
-    for name in imports(path, at_load=False):
+    for name in imports(path):
         assert not name.startswith("esam_fast.segmenters"), f"{path.name} imports {name}"
         if name.startswith("esam_fast.stages."):
             assert name.split(".")[2] in allowed, f"{path.name} imports {name}"
