@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,18 +43,22 @@ class EsamMaskGenerator:
         model: a SAM model object, or anything with the `Segmenter` protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
-        pred_iou_thresh, stability_score_thresh: masks below are dropped. Left out, 0.88 and 0.95 in mode "amg",
-            otherwise those of `config`, or else the segmenter's own (SAM's are the same two).
+        pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, 0.88 and 0.95
+            in mode "amg", otherwise those of `config`, or else the segmenter's own (SAM's are the same two) for the
+            masks of the grid and none for USR's. A record's predicted_iou may be lower all the same: an entity that
+            lost pixels is rescored.
         stability_score_offset: of the logit, for the stability score; other than 1 in mode "amg" only.
         box_nms_thresh, crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor: of mode "amg"; the
             other modes have no crops, and NMS by masks (`config.mmg`).
-        crop_n_layers, point_grids: mode "amg" only.
+        crop_n_layers: mode "amg" only; the others warn and work on the whole image.
+        point_grids: mode "amg" only.
         min_mask_region_area: holes and islands under this many pixels are cleaned.
         output_mode: "binary_mask", "uncompressed_rle" or "coco_rle".
         mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself; needs SAM), or
             "object" (E-SAM's object-level masks before refinement, which may overlap).
         config: E-SAM's thresholds, over which arguments given here prevail.
         device, dtype: for a SAM model object; None leaves it where and as it is.
+        backend: of the operations; see `Esam`.
 
     Raises:
         TypeError, ValueError: an argument that cannot be used, or not in this mode; the message names it.
@@ -80,15 +85,16 @@ class EsamMaskGenerator:
         config: EsamConfig | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        backend: str | None = None,
     ) -> None:
-        for name, value, allowed in (("mode", mode, MODES), ("output_mode", output_mode, export.OUTPUT_MODES)):
-            if value not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        _check.choice("mode", mode, MODES)
+        _check.choice("output_mode", output_mode, export.OUTPUT_MODES)
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode
         self.output_mode = output_mode
         self.segmenter = _segmenter(model, device, dtype)
+        self._sam = model if self.segmenter is not model else None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
@@ -96,36 +102,37 @@ class EsamMaskGenerator:
                 raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
             from esam_fast.segmenters.sam.official_amg import AmgSettings
 
-            layers = _check.integer("crop_n_layers", crop_n_layers, 0)
+            layers = _whole("crop_n_layers", crop_n_layers, 0)
             self._settings = AmgSettings(
                 point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
                 crop_n_layers=layers,
-                points_per_batch=_check.integer("points_per_batch", points_per_batch, 1),
-                pred_iou_thresh=_check.real("pred_iou_thresh", pred_iou_thresh),
-                stability_score_thresh=_check.real("stability_score_thresh", stability_score_thresh),
-                stability_score_offset=_check.real("stability_score_offset", stability_score_offset),
-                box_nms_thresh=_check.real("box_nms_thresh", box_nms_thresh),
-                crop_nms_thresh=_check.real("crop_nms_thresh", crop_nms_thresh),
-                crop_overlap_ratio=_check.real("crop_overlap_ratio", crop_overlap_ratio),
-                min_mask_region_area=_check.integer("min_mask_region_area", min_mask_region_area, 0),
+                points_per_batch=_whole("points_per_batch", points_per_batch, 1),
+                pred_iou_thresh=_real("pred_iou_thresh", pred_iou_thresh),
+                stability_score_thresh=_real("stability_score_thresh", stability_score_thresh),
+                stability_score_offset=_real("stability_score_offset", stability_score_offset),
+                box_nms_thresh=_real("box_nms_thresh", box_nms_thresh),
+                crop_nms_thresh=_real("crop_nms_thresh", crop_nms_thresh),
+                crop_overlap_ratio=_real("crop_overlap_ratio", crop_overlap_ratio),
+                min_mask_region_area=_whole("min_mask_region_area", min_mask_region_area, 0),
             )
             return
         if points_per_side is None:
             raise ValueError(f"point_grids must be None in mode {mode!r}, whose points lie on a grid of its own")
         if crop_n_layers:
-            raise ValueError(
-                f"crop_n_layers must be 0 in mode {mode!r}: it works on the whole image (mode 'amg' crops)"
+            warnings.warn(
+                f"crop_n_layers and what goes with it are not used in mode {mode!r}, which works on the whole image",
+                stacklevel=2,
             )
         if stability_score_offset != 1.0:
             raise ValueError(f"stability_score_offset must be 1.0 in mode {mode!r}, got {stability_score_offset!r}")
         config = _with_arguments(
             EsamConfig() if config is None else config,
-            _given(points_per_side),
-            _given(pred_iou_thresh),
-            _given(stability_score_thresh),
-            _given(min_mask_region_area),
+            _given(points_per_side, _whole, "points_per_side", 1),
+            _given(pred_iou_thresh, _real, "pred_iou_thresh"),
+            _given(stability_score_thresh, _real, "stability_score_thresh"),
+            _given(min_mask_region_area, _whole, "min_mask_region_area", 0),
         )
-        self._esam = Esam(self.segmenter, config)
+        self._esam = Esam(self.segmenter, config, backend)
 
     def generate(self, image: NDArray[Any]) -> list[Record]:
         """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
@@ -142,9 +149,22 @@ class EsamMaskGenerator:
         if self.mode == "amg":
             return self._amg(rgb)
         if self.mode == "object":
-            maps = _object_maps(self.segmenter, self._esam.config, rgb)
+            maps = _object_maps(self._esam, rgb)
             return [record for one in maps for record in export.amg_records(one, self.output_mode)]
         return export.amg_records(self._esam.segment(rgb), self.output_mode)
+
+    @property
+    def predictor(self) -> Any:
+        """segment_anything's SamPredictor around the model, as the official generator offers it.
+
+        Raises:
+            AttributeError: the segmenter is not around a SAM model of segment_anything's parts.
+        """
+        if self._sam is None:
+            raise AttributeError(f"no predictor: {self.segmenter.name!r} was not given as a SAM model")
+        from segment_anything import SamPredictor
+
+        return SamPredictor(self._sam)
 
     def _amg(self, image: NDArray[np.uint8]) -> list[Record]:
         from esam_fast.segmenters.sam import official_amg
@@ -182,14 +202,16 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
     }
 
 
-def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
+def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     """MMG's object masks (Sec. 3.2, step 3), each as a map of its own, since they may overlap."""
-    session = Session(segmenter, image)
+    config, backend = esam.config, esam.backend
+    session = Session(esam.segmenter, image, backend)
     points = session.grid.point_grid(config.mmg.points_per_side)
-    score, stability = thresholds(segmenter, config.mmg)
-    objects = mmg.object_level(session.ask(points, min_score=score), points, config.mmg, score, stability)
+    floors = thresholds(esam.segmenter, config.mmg)
+    answer = session.ask(points, min_score=floors[0])
+    objects = mmg.object_level(answer, points, config.mmg, *floors, backend=backend)
     for one, plane in session.planes(objects):
-        labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area)
+        labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
             yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
 
@@ -215,7 +237,7 @@ def _point_grids(
     from esam_fast.segmenters.sam.official_amg import point_grid
 
     if per_side is not None:
-        per_side = _check.integer("points_per_side", per_side, 1)
+        per_side = _whole("points_per_side", per_side, 1)
         counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
         if counts[-1] == 0:
             raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
@@ -226,9 +248,20 @@ def _point_grids(
     return grids
 
 
-def _given(value: Any) -> Any:
-    """An argument, or None where it was left out."""
-    return None if isinstance(value, (_Count, _Number)) else value
+def _whole(name: str, value: Any, least: int) -> int:
+    """A whole number in any clothes that the official generator takes: 4, 4.0, an array or a tensor of one."""
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    return _check.integer(name, int(value) if isinstance(value, float) and value.is_integer() else value, least)
+
+
+def _real(name: str, value: Any) -> float:
+    """A number, an array or a tensor of one."""
+    return _check.real(name, value.item() if getattr(value, "ndim", None) == 0 else value)
+
+
+def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
+    """An argument, checked, or None where it was left out."""
+    return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
 
 
 def _with_arguments(
@@ -236,7 +269,10 @@ def _with_arguments(
 ) -> EsamConfig:
     """The config with the generator's arguments laid over it."""
     changes: dict[str, Any] = {"points_per_side": points, "score_threshold": score, "stability_threshold": stability}
-    config = replace(config, mmg=replace(config.mmg, **{k: v for k, v in changes.items() if v is not None}))
+    given = {name: value for name, value in changes.items() if value is not None}
+    config = replace(config, mmg=replace(config.mmg, **given))
+    given.pop("points_per_side", None)
+    config = replace(config, usr=replace(config.usr, **given))
     if points is not None:
         config = replace(config, emr=replace(config.emr, points_per_side=2 * points))
     return config if region_area is None else replace(config, min_region_area=region_area)

@@ -135,11 +135,15 @@ class UsrConfig(_Checked):
         enabled: off, uncovered pixels stay uncovered.
         rho: an additional mask joins the entity with which its IoU exceeds this (Eq. 10).
         min_gain: the cover stops when the next mask adds less than this share of the image.
+        score_threshold: additional masks with a lower predicted IoU are dropped; None: none is.
+        stability_threshold: additional masks with a lower stability are dropped; None: none is.
     """
 
     enabled: bool = _flag(True)
     rho: float = _share(0.1)
     min_gain: float = _share(0.0005)
+    score_threshold: float | None = _checked(None, _check.finite_real)
+    stability_threshold: float | None = _share(None)
 
 
 @dataclass(frozen=True)

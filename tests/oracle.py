@@ -42,6 +42,7 @@ class Masks(NamedTuple):
     scores: np.ndarray  # float32 [N]
     points: np.ndarray  # float32 [N, 2]
     channels: np.ndarray  # int8 [N]
+    stability: np.ndarray  # float32 [N]
 
     def take(self, index: Any) -> Masks:
         return Masks(*(field[index] for field in self))
@@ -151,14 +152,15 @@ def ask_guidance(segmenter: Any, embedding: Any, points: np.ndarray, tau: float)
     """Eq. 6: at each point the object mask if its score is within tau of the best level's, else the best."""
     shape = (0, embedding.grid.height, embedding.grid.width)
     none = np.zeros(0, np.float32)
-    found = [Masks(np.zeros(shape, bool), none, np.zeros((0, 2), np.float32), none.astype(np.int8))]
+    found = [Masks(np.zeros(shape, bool), none, np.zeros((0, 2), np.float32), none.astype(np.int8), none)]
     for i in range(0, len(points), CHUNK):
         at = points[i : i + CHUNK]
-        bits, scores, _, channels = prompt(segmenter, embedding, at)
+        bits, scores, stability, channels = prompt(segmenter, embedding, at)
         every, best = np.arange(len(at)), best_level(scores)
         gap = scores[every, best].astype(np.float64) - scores[every, 2].astype(np.float64)
         level = np.where(gap < tau, 2, best)
-        found.append(Masks(bits[every, level], scores[every, level], at, channels[every, level]))
+        picked = [values[every, level] for values in (bits, scores, channels, stability)]
+        found.append(Masks(*picked[:2], at, *picked[2:]))
     return Masks(*map(np.concatenate, zip(*found, strict=True)))
 
 
@@ -173,12 +175,13 @@ def mmg(segmenter: Any, embedding: Any, density: np.ndarray, config: Any) -> tup
 
     def level(chosen: Any) -> Masks:
         index = np.arange(len(points))
-        at = Masks(bits[index, chosen], scores[index, chosen], points, channels[index, chosen])
+        picked = [values[index, chosen] for values in (bits, scores, channels, stability)]
+        at = Masks(*picked[:2], points, *picked[2:])
         return at.take(good[index, chosen])
 
     if not config.enabled:
         prompts = np.repeat(points, 3, axis=0)
-        masks = Masks(bits.reshape(-1, *bits.shape[2:]), scores.ravel(), prompts, channels.ravel())
+        masks = Masks(bits.reshape(-1, *bits.shape[2:]), scores.ravel(), prompts, channels.ravel(), stability.ravel())
         masks = masks.take(good.ravel())
         kept = nms(masks.bits, masks.scores, config.amg_nms)
         return masks.take(kept), masks.take(kept[:0])
@@ -320,6 +323,10 @@ def usr(segmenter: Any, embedding: Any, pieces: Pieces, parts: Masks, superpixel
         return pieces
     grid = embedding.grid
     extra = ask_guidance(segmenter, embedding, image_points(pixels, grid), config.emr.tau)
+    if config.usr.score_threshold is not None:
+        extra = extra.take(extra.scores.astype(np.float64) >= config.usr.score_threshold)
+    if config.usr.stability_threshold is not None:
+        extra = extra.take(extra.stability.astype(np.float64) >= config.usr.stability_threshold)
     rows, cols = content_size(grid)
     covered = pieces.kept.any(axis=0)
     picks, gains = greedy_cover(extra.bits, extra.scores, covered, config.usr.min_gain * rows * cols)

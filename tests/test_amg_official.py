@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sam_models import photo, segment_anything, small_sam, spread, torch
 
-from esam_fast import EsamMaskGenerator, load_segmenter
+from esam_fast import EsamConfig, EsamMaskGenerator, load_segmenter
 from esam_fast.amg import to_transformers
 from esam_fast.scene import scene
 
@@ -93,7 +93,7 @@ def test_the_other_modes_answer_with_the_same_keys(sam: Any, mode: str) -> None:
 
 def test_refusals(sam: Any) -> None:
     regions = load_segmenter("regions")
-    with pytest.raises(ValueError, match="crop_n_layers must be 0 in mode 'entities'"):
+    with pytest.warns(UserWarning, match="crop_n_layers and what goes with it are not used in mode 'entities'"):
         EsamMaskGenerator(regions, crop_n_layers=1)
     with pytest.raises(ValueError, match="point_grids must be None in mode 'object'"):
         EsamMaskGenerator(regions, points_per_side=None, point_grids=[np.zeros((1, 2))], mode="object")
@@ -103,6 +103,40 @@ def test_refusals(sam: Any) -> None:
         EsamMaskGenerator(regions, mode="best")
     with pytest.raises(TypeError, match="model must be a SAM model or a Segmenter, got int"):
         EsamMaskGenerator(3)
+
+
+def test_numbers_as_the_official_generator_takes_them(sam: Any) -> None:
+    same = {"points_per_side": 4, "points_per_batch": 16, "crop_n_layers": 1, "min_mask_region_area": 3}
+    plain = EsamMaskGenerator(sam, mode="amg", **same, pred_iou_thresh=0.5)._settings
+    for wrap in (float, np.int64, np.array, torch.tensor):
+        wrapped = {name: wrap(value) for name, value in same.items()}
+        found = EsamMaskGenerator(sam, mode="amg", **wrapped, pred_iou_thresh=torch.tensor(0.5))._settings
+        assert repr(found) == repr(plain)
+    with pytest.raises(TypeError, match="points_per_side must be a whole number, got float"):
+        EsamMaskGenerator(sam, points_per_side=4.5)
+    with pytest.raises(TypeError, match="pred_iou_thresh must be a number, got str"):
+        EsamMaskGenerator(sam, pred_iou_thresh="0.5")
+
+
+def test_the_predictor_is_there(sam: Any) -> None:
+    assert EsamMaskGenerator(sam, mode="amg").predictor.model is sam
+    assert not hasattr(EsamMaskGenerator(load_segmenter("regions")), "predictor")
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_the_backend_is_passed_on(backend: str) -> None:
+    assert EsamMaskGenerator(load_segmenter("regions"), backend=backend)._esam.backend == backend
+
+
+def test_thresholds_reach_what_fills_the_rest() -> None:
+    """Given, they hold for USR's masks too: nothing passes 2.0; left out, only the grid's masks are filtered."""
+    regions, image = load_segmenter("regions"), scene(240, 160)
+    assert EsamMaskGenerator(regions, pred_iou_thresh=2.0).generate(image) == []
+    assert EsamMaskGenerator(regions, stability_score_thresh=1.0, pred_iou_thresh=0.999).generate(image) == []
+    config = EsamMaskGenerator(regions, pred_iou_thresh=0.7)._esam.config
+    assert (config.mmg.score_threshold, config.usr.score_threshold) == (0.7, 0.7)
+    assert (config.mmg.stability_threshold, config.usr.stability_threshold) == (None, None)
+    assert EsamMaskGenerator(regions)._esam.config == EsamConfig()
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,8 @@ def test_more_scenes(backend, seed):
         {"usr": {"rho": 0.0}},
         {"usr": {"rho": 1.0, "min_gain": 0.0}},
         {"usr": {"min_gain": 0.02}},
+        {"usr": {"score_threshold": 61 / 64}},
+        {"usr": {"score_threshold": 0.5, "stability_threshold": 0.9}},
         {"min_area": 0},
         {"min_area": 60},
         {"superpixels": SuperpixelConfig(scale=10.0, sigma=0.0, min_size=5)},

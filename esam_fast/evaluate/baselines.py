@@ -16,7 +16,7 @@ from esam_fast.ops import draw_labels, nms
 from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import thresholds
 from esam_fast.session import Session
-from esam_fast.stages.handover import OBJECT, best_levels
+from esam_fast.stages.handover import OBJECT, best_levels, sound
 
 Method = Callable[[NDArray[np.uint8]], Predictions]
 
@@ -72,9 +72,7 @@ def _grid_answer(esam: Esam, session: Session, levels: Callable[[Any], NDArray[A
     found = ScoredMasks.concatenate(
         [ScoredMasks.of_levels(answer, points, level) for level in np.atleast_2d(levels(answer.scores))]
     )
-    score, stability = thresholds(esam.segmenter, esam.config.mmg)
-    sound = (found.scores.astype(np.float64) >= score) & (found.stability.astype(np.float64) >= stability)
-    return found.take(sound & (found.masks.area > 0))
+    return sound(found, *thresholds(esam.segmenter, esam.config.mmg))
 
 
 def _all_levels(scores: NDArray[Any]) -> NDArray[Any]:

@@ -75,6 +75,15 @@ def guided_levels(scores: Float, tau: float) -> Int:
     return np.where(lead < tau, OBJECT, best)
 
 
+def sound(candidates: ScoredMasks, score_threshold: float | None, stability_threshold: float | None) -> ScoredMasks:
+    """Those that are not empty and reach both thresholds, where there are any."""
+    keep = candidates.masks.area > 0
+    for values, least in ((candidates.scores, score_threshold), (candidates.stability, stability_threshold)):
+        if least is not None:
+            keep &= values.astype(np.float64) >= least
+    return candidates.take(keep)
+
+
 def rescore(scores: Float, now: Int, originally: Int) -> Float:
     """Score * |now| / |originally|: a mask that lost pixels is no longer the mask that was scored."""
     return (scores.astype(np.float64) * now / originally).astype(np.float32)

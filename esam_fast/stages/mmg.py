@@ -7,7 +7,7 @@ import numpy as np
 from esam_fast.config import MmgConfig
 from esam_fast.masks import Float, Int, PointMasks, ScoredMasks
 from esam_fast.ops import mask_mean, max_iou, nms
-from esam_fast.stages.handover import OBJECT, best_levels
+from esam_fast.stages.handover import OBJECT, best_levels, sound
 from esam_fast.superpixels import Superpixels
 
 
@@ -23,7 +23,7 @@ def object_masks(
     """What EMR starts from: the object level, or AMG's own list where the stage is off; arguments as below."""
     if config.enabled:
         return object_level(answer, points, config, score_threshold, stability_threshold, backend=backend)
-    every = _sound(_all_levels(answer, points), score_threshold, stability_threshold)
+    every = sound(_all_levels(answer, points), score_threshold, stability_threshold)
     return every.take(nms(every.masks, every.scores, config.amg_nms, backend=backend))
 
 
@@ -45,8 +45,8 @@ def object_level(
         backend: of the operations.
     """
     floors = score_threshold, stability_threshold
-    best = _sound(_level(answer, points, best_levels(answer.scores)), *floors)
-    objects = _sound(_level(answer, points, OBJECT), *floors)
+    best = sound(_level(answer, points, best_levels(answer.scores)), *floors)
+    objects = sound(_level(answer, points, OBJECT), *floors)
     objects = objects.take(nms(objects.masks, objects.scores, config.theta_o, backend=backend))
     agreement, _ = max_iou(objects.masks, best.masks, backend=backend)
     return objects.take(agreement >= config.gamma_o)
@@ -72,7 +72,7 @@ def part_maps(
         return none, none
     parts, subparts = (
         _adaptive_nms(
-            _sound(_level(answer, points, k), score_threshold, stability_threshold), superpixels, config.n_t, backend
+            sound(_level(answer, points, k), score_threshold, stability_threshold), superpixels, config.n_t, backend
         )
         for k in (1, 0)
     )
@@ -82,14 +82,6 @@ def part_maps(
 def _level(answer: PointMasks, points: Float, levels: int | Int) -> ScoredMasks:
     """One mask a point: of one level, or of the level named for each."""
     return ScoredMasks.of_levels(answer, points, np.broadcast_to(levels, len(answer)))
-
-
-def _sound(candidates: ScoredMasks, score_threshold: float, stability_threshold: float) -> ScoredMasks:
-    return candidates.take(
-        (candidates.masks.area > 0)
-        & (candidates.scores.astype(np.float64) >= score_threshold)
-        & (candidates.stability.astype(np.float64) >= stability_threshold)
-    )
 
 
 def _adaptive_nms(candidates: ScoredMasks, superpixels: Superpixels, least: float, backend: str | None) -> ScoredMasks:

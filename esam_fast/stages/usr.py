@@ -10,7 +10,7 @@ from esam_fast._arrays import host
 from esam_fast.config import UsrConfig
 from esam_fast.masks import Int, MaskGrid, PackedMasks, ScoredMasks
 from esam_fast.ops import greedy_cover, intersections
-from esam_fast.stages.handover import Entities, Levels, rescore
+from esam_fast.stages.handover import Entities, Levels, rescore, sound
 from esam_fast.superpixels import Superpixels, label_centres, mask_centre
 
 
@@ -66,6 +66,7 @@ def complete(
         config: thresholds.
         backend: of the operations.
     """
+    extra = sound(extra, config.score_threshold, config.stability_threshold)
     covered = entities.masks.united(np.zeros(len(entities), np.int64), 1)
     picks, gains = greedy_cover(
         extra.masks, extra.scores, covered, config.min_gain * grid.rows * grid.cols, backend=backend
