@@ -230,23 +230,30 @@ def touching(owner: np.ndarray, n: int) -> np.ndarray:
     return touch[:n, :n]
 
 
-def gallery_points(objects: np.ndarray, pixels: np.ndarray, per_cell: int) -> tuple[np.ndarray, np.ndarray]:
-    """The points of the 64-grid to ask, and for each point the number of the one that answers it, -1 if none does.
+def gallery_points(objects: np.ndarray, pixels: np.ndarray, side: int, per_cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """The points of the dense grid to ask, and for each point the number of the one that answers it, -1 if none does.
 
-    Points in the same object masks are a cell, of which the points of a few ranks are asked; 0: all, everywhere.
+    Points in the same object masks are a cell, of which the points of a few ranks along a Z-order curve are asked, six
+    times as many in a cell of several masks; 0: all, everywhere.
     """
     every = np.arange(len(pixels))
     if len(objects) == 0:
         return every[:0], np.full(len(pixels), -1)
     if per_cell == 0:
         return every, every
+
+    def z_order(p: int) -> str:
+        row, col = divmod(p, side)
+        return "".join(a + b for a, b in zip(f"{row:020b}", f"{col:020b}", strict=True))
+
     cells: dict[bytes, list[int]] = {}
     for p, inside in enumerate(objects.reshape(len(objects), -1)[:, pixels].T):
         if inside.any():
             cells.setdefault(inside.tobytes(), []).append(p)
     answered_by = {}
-    for cell in cells.values():
-        n, m = len(cell), min(len(cell), per_cell)
+    for masks, members in cells.items():
+        cell = sorted(members, key=z_order)
+        n, m = len(cell), min(len(cell), per_cell * (6 if sum(masks) > 1 else 1))
         ranks = [(2 * i + 1) * n // (2 * m) for i in range(m)]
         for rank, p in enumerate(cell):
             answered_by[p] = cell[min(ranks, key=lambda r: (abs(r - rank), r))]
@@ -291,7 +298,7 @@ def emr(segmenter: Any, embedding: Any, objects: Masks, superpixels: np.ndarray,
         return disjoint_pieces(objects, paint(objects.bits, objects.scores), config.min_area)
     points = point_grid(config.emr.points_per_side, embedding.grid)
     at = pixels_of(points, embedding.grid)
-    asked, answer = gallery_points(objects.bits, at, config.emr.votes_per_cell)
+    asked, answer = gallery_points(objects.bits, at, config.emr.points_per_side, config.emr.votes_per_cell)
     seen = ask_guidance(segmenter, embedding, points[asked], config.emr.tau)
     representative = cluster_masks(seen.bits, seen.scores, config.emr.cluster_iou)
     votes = np.append(np.where(seen.bits.any(axis=(1, 2)), representative, -1), -1)[answer]
