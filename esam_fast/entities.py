@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check, export
+from esam_fast import _check, export, render
 from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, PackedMasks, ScoredMasks
+from esam_fast.polygons import polygons
 
 
-@dataclass(frozen=True)
+class Entity(NamedTuple):
+    """One entity of a map.
+
+    Attributes:
+        label: 1..K, its value in the label map. score: its score. area: image pixels.
+        box: x0 y0 x1 y1, half-open, image pixels.
+        point: the prompt of its highest-scored mask, x y in image pixels.
+    """
+
+    label: int
+    score: float
+    area: int
+    box: tuple[int, int, int, int]
+    point: tuple[float, float]
+
+
+@dataclass(frozen=True, repr=False)
 class EntityMap:
-    """Every entity of one image; no two overlap.
+    """Every entity of one image; no two overlap. Iterating gives each as an `Entity`, by label.
 
     Attributes:
         labels: int32 [H, W], 0 where nothing was found, 1..K by score descending.
@@ -48,15 +67,106 @@ class EntityMap:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __iter__(self) -> Iterator[Entity]:
+        rows = zip(self.scores, self.areas, self.boxes, self.points, strict=True)
+        for label, (score, area, box, point) in enumerate(rows, start=1):
+            x0, y0, x1, y1 = box.tolist()
+            yield Entity(label, float(score), int(area), (x0, y0, x1, y1), (float(point[0]), float(point[1])))
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        covered = self.areas.sum() / max(1, self.labels.size)
+        noun = "entity" if len(self) == 1 else "entities"
+        return f"EntityMap({len(self)} {noun}, {width} x {height} pixels, {covered:.1%} covered)"
+
+    def _repr_png_(self) -> bytes:
+        """The entities in colours, for notebooks."""
+        return export.encoded(".png", render.colour_map(self.labels)[..., ::-1])
+
     def mask(self, label: int) -> Bool:
         """Entity `label` (1..K) as bool [H, W].
 
         Raises:
             TypeError: label is not a whole number. IndexError: there is no such entity.
         """
-        if not 1 <= _check.integer("label", label, 0) <= len(self):
-            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
-        return self.labels == label
+        return self.labels == self._known(label)
+
+    def at(self, x: float, y: float) -> int:
+        """The label at an image point, 0 where there is no entity; pixel (x, y) covers [x, x + 1) x [y, y + 1).
+
+        Raises:
+            TypeError: x or y is no number. IndexError: the point lies outside the image.
+        """
+        height, width = self.labels.shape
+        column, row = math.floor(_check.finite_real("x", x)), math.floor(_check.finite_real("y", y))
+        if not (0 <= column < width and 0 <= row < height):
+            raise IndexError(f"the point must lie in the image of {width} x {height} pixels, got x {x}, y {y}")
+        return int(self.labels[row, column])
+
+    def filter(self, min_area: float = 0, max_area: float | None = None, min_score: float | None = None) -> EntityMap:
+        """The entities within these limits, both ends included, labelled anew 1..K in the same order.
+
+        Args:
+            min_area, max_area: in image pixels. min_score: of the entity's score.
+
+        Returns:
+            A map without `stages`, which hold masks of what was dropped too.
+        """
+        keep = self.areas >= _check.at_least("min_area", min_area, 0)
+        if max_area is not None:
+            keep &= self.areas <= _check.at_least("max_area", max_area, 0)
+        if min_score is not None:
+            keep &= self.scores.astype(np.float64) >= _check.finite_real("min_score", min_score)
+        number = np.concatenate([[0], np.cumsum(keep) * keep]).astype(np.int32)
+        rows = {name: getattr(self, name)[keep] for name in ("scores", "areas", "boxes", "points", "stability")}
+        return replace(self, labels=number[self.labels], **rows, stages=None)
+
+    def polygons(self, label: int, tolerance: float = 1.0) -> list[tuple[Float, list[Float]]]:
+        """The outlines of entity `label`: for each piece its outer ring and the rings of its holes.
+
+        Pixel (x, y) covers [x, x + 1) x [y, y + 1) and rings run along pixel edges; outer rings go clockwise as the
+        image is seen, holes the other way.
+
+        Args:
+            label: 1..K.
+            tolerance: how far a ring may lie from the edges, in pixels; 0: exact.
+
+        Returns:
+            Pairs (outer, holes); each ring float32 [N, 2], x y, its end not repeated.
+
+        Raises:
+            TypeError: label is not a whole number. IndexError: there is no such entity. ValueError: tolerance is
+            negative or not finite.
+        """
+        x0, y0, x1, y1 = self.boxes[self._known(label) - 1].tolist()
+        found = polygons(self.labels[y0:y1, x0:x1] == label, _check.at_least("tolerance", tolerance, 0))
+        shift = np.array([x0, y0], np.float32)
+        return [(outer + shift, [hole + shift for hole in holes]) for outer, holes in found]
+
+    def cutout(self, image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
+        """Entity `label` alone, cropped to its box, transparent around it: uint8 [h, w, 4] RGBA.
+
+        Args:
+            image: uint8 [H, W, 3] RGB, the image of this map. label: 1..K.
+
+        Raises:
+            TypeError, ValueError: not such an image. IndexError: there is no such entity.
+        """
+        x0, y0, x1, y1 = self.boxes[self._known(label) - 1].tolist()
+        image = self._own(image)
+        alpha = (self.labels[y0:y1, x0:x1] == label).astype(np.uint8) * np.uint8(255)
+        return np.dstack([image[y0:y1, x0:x1], alpha])
+
+    def plot(self, image: NDArray[np.uint8], ids: bool = False) -> NDArray[np.uint8]:
+        """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
+
+        Args:
+            image: uint8 [H, W, 3] RGB, the image of this map. ids: write each label into its entity.
+
+        Raises:
+            TypeError, ValueError: not such an image.
+        """
+        return render.overlay(self._own(image), self.labels, ids=ids)
 
     def to_coco_results(self, image_id: int | str) -> list[dict[str, Any]]:
         """COCO results records, one an entity: image_id, category_id 1, bbox XYWH, compressed RLE, score, area."""
@@ -65,3 +175,42 @@ class EntityMap:
     def to_amg_records(self) -> list[dict[str, Any]]:
         """The records of segment_anything's SamAutomaticMaskGenerator, one an entity, by score descending."""
         return export.amg_records(self)
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row an entity, its index the label.
+
+        Columns: score, area, x0, y0, x1, y1 (half-open box), point_x, point_y, stability. Needs pandas.
+        """
+        import pandas
+
+        x0, y0, x1, y1 = self.boxes.T
+        columns = {
+            "score": self.scores, "area": self.areas, "x0": x0, "y0": y0, "x1": x1, "y1": y1,
+            "point_x": self.points[:, 0], "point_y": self.points[:, 1], "stability": self.stability,
+        }  # fmt: skip
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(1, len(self) + 1, name="label"))
+
+    def to_supervision(self) -> Any:
+        """supervision.Detections, one an entity: xyxy, mask, confidence, class_id 0, and `data["label"]`.
+
+        Needs supervision.
+        """
+        import supervision
+
+        masks = export.segmentations(self.labels, self.boxes, "binary_mask")
+        return supervision.Detections(
+            xyxy=self.boxes.astype(np.float32).reshape(-1, 4),
+            mask=np.array(masks, np.bool_).reshape(-1, *self.labels.shape),
+            confidence=self.scores.copy(),
+            class_id=np.zeros(len(self), np.int64),
+            data={"label": np.arange(1, len(self) + 1)},
+        )
+
+    def _known(self, label: int) -> int:
+        number = _check.integer("label", label, -(2**63))
+        if not 1 <= number <= len(self):
+            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
+        return number
+
+    def _own(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return _check.array("image", image, np.uint8, (*self.labels.shape, 3))

@@ -127,7 +127,7 @@ def write_labels(path: Pathish, labels: NDArray[np.int32]) -> None:
     """
     if labels.max() > 65535:
         raise ValueError(f"labels must be at most 65535 for a 16-bit PNG, got {labels.max()} entities")
-    write_bytes(path, _encoded(".png", labels.astype(np.uint16)))
+    write_bytes(path, encoded(".png", labels.astype(np.uint16)))
 
 
 def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
@@ -178,10 +178,11 @@ def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
         OSError: the file cannot be written.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if Path(path).suffix == ".jpg" else []
-    write_bytes(path, _encoded(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options))
+    write_bytes(path, encoded(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options))
 
 
-def _encoded(suffix: str, pixels: NDArray[Any], options: list[int] | None = None) -> bytes:
+def encoded(suffix: str, pixels: NDArray[Any], options: list[int] | None = None) -> bytes:
+    """An image file's bytes: pixels as OpenCV takes them (gray, or BGR), the format by the suffix."""
     return cv2.imencode(suffix, pixels, options or [])[1].tobytes()
 
 

@@ -35,6 +35,13 @@ def overlay(image: Image, labels: Labels, *, ids: bool = False, alpha: float = A
     return _tinted(image, labels, entity_colours(image, labels, alpha), ids, alpha)
 
 
+def colour_map(labels: Labels) -> Image:
+    """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3]."""
+    colours = entity_colours(np.full((*labels.shape, 3), 128, np.uint8), labels, 1.0)
+    colours[0] = 0
+    return colours[labels]
+
+
 def entity_colours(image: Image, labels: Labels, alpha: float = ALPHA) -> Image:
     """A colour for each label of a map [H, W], so that no two neighbours look alike: uint8 [K + 1, 3], row 0 unused.
 

@@ -27,7 +27,7 @@ LAYERS = [
     "masks",
     "_numba _torch _cuda",
     "ops",
-    "superpixels images rle weights",
+    "superpixels images rle weights polygons",
     "export",
     "render",
     "entities scene",

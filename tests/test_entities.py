@@ -1,0 +1,135 @@
+"""What an EntityMap answers."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from esam_fast import EntityMap, Esam, MaskGrid, PackedMasks, load_segmenter
+from esam_fast.scene import scene
+
+LABELS = np.array([[1, 1, 0, 2], [1, 3, 3, 2], [0, 3, 0, 2]], np.int32)
+IMAGE = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
+
+
+def entity_map(**changes) -> EntityMap:
+    fields = {
+        "labels": LABELS,
+        "scores": np.array([0.75, 0.5, 0.25], np.float32),
+        "areas": np.array([3, 3, 3]),
+        "boxes": np.array([[0, 0, 2, 2], [3, 0, 4, 3], [1, 1, 3, 3]], np.int32),
+        "points": np.array([[0.5, 0.5], [3.5, 1.5], [1.5, 1.5]], np.float32),
+        "stability": np.array([0.9, 0.8, 0.7], np.float32),
+        "timings": {"total": 0.5},
+        "grid": MaskGrid(8, 8, 8.0, 8.0, 3, 4),
+        "stages": {"usr": PackedMasks.empty((8, 8))},
+        "prompts": {"mmg": 4, "gallery": 2, "usr": 1},
+    }
+    return EntityMap(**{**fields, **changes})
+
+
+def test_one_line_tells_what_it_is():
+    assert repr(entity_map()) == "EntityMap(3 entities, 4 x 3 pixels, 75.0% covered)"
+    assert repr(entity_map().filter(min_score=0.6)) == "EntityMap(1 entity, 4 x 3 pixels, 25.0% covered)"
+
+
+def test_at():
+    found = entity_map()
+    assert [found.at(x, 1) for x in range(4)] == [1, 3, 3, 2]
+    assert found.at(2.99, 0.01) == 0
+    assert found.at(np.float32(3), np.int64(2)) == 2
+    for x, y in ((4, 0), (-0.1, 0), (0, 3), (0, -1)):
+        with pytest.raises(IndexError, match=f"the point must lie in the image of 4 x 3 pixels, got x {x}, y {y}"):
+            found.at(x, y)
+    with pytest.raises(TypeError, match="x must be a number, got str"):
+        found.at("1", 0)
+    with pytest.raises(ValueError, match="y must be finite"):
+        found.at(1, float("nan"))
+
+
+def test_iteration():
+    found = list(entity_map())
+    assert [entity.label for entity in found] == [1, 2, 3]
+    assert found[1] == (2, 0.5, 3, (3, 0, 4, 3), (3.5, 1.5))
+    assert [type(value) for value in found[0]] == [int, float, int, tuple, tuple]
+    assert list(entity_map().filter(min_area=4)) == []
+
+
+def test_masks():
+    assert entity_map().mask(3).tolist() == (LABELS == 3).tolist()
+    for label in (0, 4, -1):
+        with pytest.raises(IndexError, match=f"label must lie in 1..3, got {label}"):
+            entity_map().mask(label)
+    with pytest.raises(TypeError, match="label must be a whole number, got float"):
+        entity_map().mask(1.0)
+
+
+def test_filter_keeps_the_ends_and_numbers_anew():
+    found = entity_map(areas=np.array([3, 4, 5]))
+    assert found.filter().labels.tolist() == LABELS.tolist()
+    few = found.filter(min_area=4, max_area=5, min_score=0.25)
+    assert few.labels.tolist() == [[0, 0, 0, 1], [0, 2, 2, 1], [0, 2, 0, 1]]
+    assert (few.scores.tolist(), few.areas.tolist(), len(few)) == ([0.5, 0.25], [4, 5], 2)
+    assert few.boxes.tolist() == [[3, 0, 4, 3], [1, 1, 3, 3]]
+    assert (few.points.tolist(), few.stability.tolist()) == ([[3.5, 1.5], [1.5, 1.5]], found.stability[1:].tolist())
+    assert (few.prompts, few.timings, few.grid, few.stages) == (found.prompts, found.timings, found.grid, None)
+    assert few.labels.dtype == np.int32
+    assert len(found.filter(max_area=2)) == 0
+    with pytest.raises(ValueError, match="min_area must be at least 0"):
+        found.filter(min_area=-1)
+
+
+def test_polygons_lie_in_the_image():
+    assert [(ring.tolist(), holes) for ring, holes in entity_map().polygons(2)] == [
+        ([[3, 0], [4, 0], [4, 3], [3, 3]], [])
+    ]
+    ((ring, _),) = entity_map().polygons(3, tolerance=0)
+    assert sorted(ring.tolist()) == [[1, 1], [1, 3], [2, 2], [2, 3], [3, 1], [3, 2]]
+    with pytest.raises(IndexError, match="label must lie in"):
+        entity_map().polygons(9)
+    with pytest.raises(ValueError, match="tolerance must be at least 0"):
+        entity_map().polygons(1, -1)
+
+
+def test_cutout():
+    cut = entity_map().cutout(IMAGE, 3)
+    assert cut.shape == (2, 2, 4)
+    assert cut[..., :3].tolist() == IMAGE[1:3, 1:3].tolist()
+    assert cut[..., 3].tolist() == [[255, 255], [255, 0]]
+    with pytest.raises(ValueError, match=r"image must have shape \[3, 4, 3\]"):
+        entity_map().cutout(IMAGE[:2], 3)
+
+
+def test_plot_and_notebook_picture():
+    esam, image = Esam(load_segmenter("regions")), scene(120, 80)
+    found = esam.segment(image)
+    picture, numbered = found.plot(image), found.plot(image, ids=True)
+    assert picture.shape == numbered.shape == image.shape
+    assert (picture != image).any()
+    assert (picture != numbered).any()
+    shown = cv2.imdecode(np.frombuffer(found._repr_png_(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    assert (shown[found.labels == 0] == 0).all()
+    for label in range(1, len(found) + 1):
+        assert len(np.unique(shown[found.labels == label], axis=0)) == 1
+    assert sum(found.prompts.values()) > 0
+
+
+def test_dataframe():
+    pandas = pytest.importorskip("pandas")
+    frame = entity_map().to_dataframe()
+    assert frame.index.tolist() == [1, 2, 3]
+    assert list(frame) == ["score", "area", "x0", "y0", "x1", "y1", "point_x", "point_y", "stability"]
+    assert frame.loc[2, ["score", "x1", "point_y"]].tolist() == [0.5, 4, 1.5]
+    assert isinstance(frame, pandas.DataFrame)
+    assert len(entity_map().filter(min_area=9).to_dataframe()) == 0
+
+
+def test_supervision():
+    pytest.importorskip("supervision")
+    found = entity_map().to_supervision()
+    assert found.xyxy.tolist() == [[0, 0, 2, 2], [3, 0, 4, 3], [1, 1, 3, 3]]
+    assert found.mask.tolist() == [(k == LABELS).tolist() for k in (1, 2, 3)]
+    assert found.confidence.tolist() == [0.75, 0.5, 0.25]
+    assert found.data["label"].tolist() == [1, 2, 3]
+    assert len(entity_map().filter(min_area=9).to_supervision()) == 0
