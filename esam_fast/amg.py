@@ -183,7 +183,7 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
 
 
 def _object_maps(segmenter: Segmenter, config: EsamConfig, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
-    """MMG's object masks (Sec. 3.2, step 3), each as a map of its own, since they may overlap."""
+    """MMG's object masks (docs/ALGORITHM.md, MMG, step 3), each as a map of its own, since they may overlap."""
     session = Session(segmenter, image)
     points = session.grid.point_grid(config.mmg.points_per_side)
     score, stability = thresholds(segmenter, config.mmg)

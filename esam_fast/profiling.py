@@ -77,7 +77,8 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
     Args:
         esam: the pipeline; see `evaluate.load` for one that needs no trained weights.
         image: RGB.
-        runs: that count, at least 1. warmup: that do not, before them.
+        runs: that count, at least 1.
+        warmup: that do not, before them.
     """
     timed = getattr(esam.segmenter, "timed", esam.segmenter)
     on_cuda = gpu(timed) is not None
