@@ -172,7 +172,7 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
     """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
 
     Returns:
-        {"masks": bool [H, W] each, "scores": float32 tensor [N], the predicted IoU}. Needs torch.
+        A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
     """
     import torch
 
