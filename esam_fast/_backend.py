@@ -129,10 +129,10 @@ def build_info() -> dict[str, Any]:
     """What is built, found and chosen.
 
     Returns:
-        version: of esam_fast; python: of the interpreter; backends: those available here, best first;
-        default_backend: the one that serves NumPy arrays when none is named; compiler, simd, simd_available: of the
-        native module (None without it); cuda_built: whether it holds CUDA kernels; cuda_devices: how many devices
-        these find; threads: see `set_num_threads`.
+        A dict with version (of esam_fast), python (of the interpreter), platform, backends (those available here,
+        best first), default_backend (the one that serves NumPy arrays when none is named), compiler, simd and
+        simd_available (of the native module; None without it), cuda_built (whether it holds CUDA kernels),
+        cuda_devices (how many devices these find) and threads (see `set_num_threads`).
     """
     native = _load("native") if _is_here("native") else None
     return {

@@ -192,7 +192,7 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
     """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
 
     Returns:
-        {"masks": bool [H, W] each, "scores": float32 tensor [N], the predicted IoU}. Needs torch.
+        A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
     """
     import torch
 
@@ -203,7 +203,7 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
 
 
 def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
-    """MMG's object masks (Sec. 3.2, step 3), each as a map of its own, since they may overlap."""
+    """MMG's object masks (docs/ALGORITHM.md, MMG, step 3), each as a map of its own, since they may overlap."""
     config, backend = esam.config, esam.backend
     session = Session(esam.segmenter, image, backend)
     points = session.grid.point_grid(config.mmg.points_per_side)

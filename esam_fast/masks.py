@@ -288,8 +288,10 @@ class ScoredMasks:
 
     Attributes:
         masks: PackedMasks, N.
-        scores: float32 [N]. stability: float32 [N].
-        points: float32 [N, 2], the prompt, x y in image pixels. channels: int8 [N], the model's output index.
+        scores: float32 [N].
+        stability: float32 [N].
+        points: float32 [N, 2], the prompt, x y in image pixels.
+        channels: int8 [N], the model's output index.
     """
 
     masks: PackedMasks

@@ -74,9 +74,10 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
     """Segment one image uint8 [H, W, 3] again and again.
 
     Args:
-        esam: the pipeline; see `evaluate.load` for one that needs no trained weights.
+        esam: the pipeline; `esam_fast.evaluate.load.simulated_load` needs no trained weights.
         image: RGB.
-        runs: that count, at least 1. warmup: that do not, before them.
+        runs: how many count, at least 1.
+        warmup: how many come before them and do not count.
     """
     timed = getattr(esam.segmenter, "timed", esam.segmenter)
     on_cuda = gpu(timed) is not None
@@ -176,7 +177,7 @@ def _chip(cuda: Any) -> str:
 
 
 def report(profile: Profile) -> dict[str, Any]:
-    """Everything, for machines."""
+    """What was measured, as values that JSON can hold; medians in seconds a stage."""
     rows = {}
     for name, (stages, paper) in ROWS.items():
         seconds = profile.seconds(stages)
@@ -189,7 +190,7 @@ def report(profile: Profile) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """A report for people."""
+    """A report (see `report`) as text with a Markdown table, beside the paper's Table 5."""
     head = ["seconds", "median", "min", "max", "of the floor", "paper"]
     rows = [
         [

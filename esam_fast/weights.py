@@ -26,8 +26,11 @@ class Weights:
     """An official checkpoint.
 
     Attributes:
-        name: of the model. file: its official file name. url: where it is published.
-        size: bytes. sha256: of the file.
+        name: of the model.
+        file: its official file name.
+        url: where it is published.
+        size: bytes.
+        sha256: of the file.
         width: channels of the image encoder, by which a checkpoint is recognised.
     """
 
@@ -164,7 +167,9 @@ def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:
     """Refuse the checkpoint of one official model where another was asked for.
 
     Args:
-        path: of the checkpoint. name: the model asked for. width: channels of the checkpoint's image encoder.
+        path: of the checkpoint.
+        name: the model asked for.
+        width: channels of the checkpoint's image encoder.
 
     Raises:
         ValueError: no such model. WeightsError: the width is another model's; says whose.

@@ -1,6 +1,6 @@
 """The algorithm in plain NumPy on bool arrays [N, h, w]: what the tests compare every backend with.
 
-Written for reading, not for speed, from the specification alone: nothing here imports esam_fast, and
+Written for reading, not for speed, from docs/ALGORITHM.md alone: nothing here imports esam_fast, and
 esam_fast never imports this. The ops are in `oracle_ops` and are offered here too; below are the stages and
 `segment`. A "piece" is one of the model's masks together with the grid pixels it holds in the end; an entity
 is one or more of them.
@@ -362,7 +362,7 @@ def usr(segmenter: Any, embedding: Any, pieces: Pieces, parts: Masks, superpixel
 
 
 def draw(segmenter: Any, embedding: Any, pieces: Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """Sec. 5 of the specification: labels int32 [H, W] 1..K by score, scores float32 [K]."""
+    """Drawing at full resolution (docs/ALGORITHM.md): labels int32 [H, W] 1..K by score, scores float32 [K]."""
     grid = embedding.grid
     if len(pieces.scores) == 0:
         return np.zeros((grid.image_height, grid.image_width), np.int32), np.zeros(0, np.float32)

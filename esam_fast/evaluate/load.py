@@ -57,7 +57,8 @@ def simulated_load(timed: Segmenter, image: NDArray[np.uint8]) -> Segmenter:
     first run they cost no time.
 
     Args:
-        timed: on SAM's grid. image: uint8 [H, W, 3] RGB, the one image that can be asked about.
+        timed: on SAM's grid.
+        image: uint8 [H, W, 3] RGB, the one image that can be asked about.
     """
     simulated, source = simulation(image)
     return _Load(timed, CachingSegmenter(simulated, gpu(timed)), image, source)

@@ -25,7 +25,8 @@ def evaluate(dataset: Dataset, predictions: Sequence[Predictions], *, keep_ids: 
     """Everything `esam-fast eval` reports, on predictions painted apart.
 
     Args:
-        dataset: the annotations. predictions: one for each image, in the dataset's order; they may overlap.
+        dataset: the annotations.
+        predictions: one for each image, in the dataset's order; they may overlap.
         keep_ids: see `average_precision`.
 
     Returns:
@@ -60,7 +61,8 @@ def average_precision(
     (pycocotools takes the box's where a results file has boxes).
 
     Args:
-        dataset: the annotations. predictions: one for each image, scored as they are.
+        dataset: the annotations.
+        predictions: one for each image, scored as they are.
         keep_ids: keep the file's annotation ids. Stock COCOeval counts a match with id 0 as a miss, so ids are
             renumbered from 1 unless asked.
     """

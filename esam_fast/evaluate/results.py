@@ -55,7 +55,7 @@ class Predictions:
         return cls(found, np.array(scores, np.float64))
 
     def painted(self) -> Predictions:
-        """Without overlaps: the higher score paints over the lower; by score, empty ones dropped (SPEC of AP^e)."""
+        """Without overlaps: the higher score paints over the lower; by score, empty ones dropped (AP^e)."""
         left, kept = codes.paint(self.codes, self.scores)
         return Predictions(left, self.scores[kept])
 

@@ -113,7 +113,8 @@ class SimulatedSegmenter:
     Args:
         labels: int32 [H, W], the entities 1..N; 0, where nothing is annotated, is a region like any other.
         name: of the image; with the seed it decides every cut and fault.
-        faults: how it errs. seed: which cuts, and where it errs.
+        faults: how it errs.
+        seed: which cuts, and where it errs.
     """
 
     name = "simulated"

@@ -56,7 +56,8 @@ def measure(words: Any, shape: tuple[int, int], *, backend: str | None = None) -
     """Area and box of masks already packed.
 
     Args:
-        words: [N, ceil(h * w / 64)] uint64 (a torch tensor: int64), pad bits 0. shape: (h, w).
+        words: [N, ceil(h * w / 64)] uint64 (a torch tensor: int64), pad bits 0.
+        shape: (h, w).
         backend: see `pack_logits`.
 
     Returns:

@@ -16,7 +16,8 @@ def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> A
     """IoU of every mask of `a` with every mask of `b`; 0 where the union is empty.
 
     Args:
-        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        a: PackedMasks, N masks.
+        b: PackedMasks, M masks on the same grid.
         backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
@@ -33,7 +34,8 @@ def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None)
     """Common pixels of every mask of `a` with every mask of `b`.
 
     Args:
-        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        a: PackedMasks, N masks.
+        b: PackedMasks, M masks on the same grid.
         backend: see `mask_iou`.
 
     Returns:
@@ -51,7 +53,8 @@ def max_iou(
     """Best match: the highest IoU of each mask of `a` with any mask of `b` (Eqs. 2 and 10).
 
     Args:
-        a: PackedMasks, N masks. b: PackedMasks, M masks on the same grid.
+        a: PackedMasks, N masks.
+        b: PackedMasks, M masks on the same grid.
         backend: see `mask_iou`.
 
     Returns:
