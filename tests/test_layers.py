@@ -15,10 +15,10 @@ import esam_fast
 PACKAGE = Path(esam_fast.__file__).parent
 # A module may import from its own row and the rows above it.
 LAYERS = [
-    {"config", "masks", "_arrays", "_check", "_backend", "_core", "_files", ""},
+    {"config", "masks", "_arrays", "_check", "_backend", "_core", "_files", "_limits", ""},
     {"_numba", "_torch", "_cuda"},
     {"ops"},
-    {"superpixels", "images", "rle", "export", "weights"},
+    {"superpixels", "images", "_image_file", "_image_checks", "rle", "export", "weights"},
     {"stages", "segmenters"},
     {"pipeline", "render", "scene"},
     {"amg", "evaluate", "profiling", "batch"},
