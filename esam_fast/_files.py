@@ -143,12 +143,12 @@ class _Staged:
         self._temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
         with _names(path):
             check_name(path)
-            self._file = _locked(self._temporary)
+            self._file = locked(self._temporary)
             self._status = os.fstat(self._file.fileno())
 
     def fill(self, data: bytes) -> None:
         with _names(self._path):
-            self._file.truncate()
+            self._file.truncate(0)
             self._file.write(data)
             self._file.flush()
 
@@ -162,12 +162,12 @@ class _Staged:
         """Remove the temporary file where it is still there: before the lock is given up, if the system allows that."""
         if sys.platform == "win32":
             self._file.close()
-        _remove(self._temporary, self._status)
+        remove(self._temporary, self._status)
         with contextlib.suppress(OSError):  # what could not be flushed was told by `fill`
             self._file.close()
 
 
-def _remove(path: Path, status: os.stat_result) -> None:
+def remove(path: Path, status: os.stat_result) -> None:
     """Remove a file, unless its name is another file's by now."""
     with contextlib.suppress(FileNotFoundError):
         if os.path.samestat(status, path.stat()):
@@ -179,11 +179,12 @@ def remove_leftovers(folder: Pathish) -> None:
     for path in Path(folder).rglob(".*.tmp"):
         if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", path.name):
             with contextlib.suppress(OSError):
-                with _locked(path) as file:
+                with locked(path) as file:
                     status = os.fstat(file.fileno())
-                    if sys.platform != "win32":  # it removes no open file
-                        _remove(path, status)
-                _remove(path, status)
+                    if sys.platform != "win32":
+                        remove(path, status)
+                if sys.platform == "win32":  # it removes no open file
+                    remove(path, status)
 
 
 def check_name(path: Pathish) -> None:
@@ -209,10 +210,16 @@ def _names(path: Path) -> Iterator[None]:
         raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
-def _locked(path: Path) -> BinaryIO:
-    """The file of this name, made if missing, locked."""
+def locked(path: Path) -> BinaryIO:
+    """The regular file of this name, made if missing, open for reading and appending and locked.
+
+    Raises:
+        OSError: it cannot be opened, or (Busy) another process has locked it.
+    """
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+        if path.exists():
+            _refuse_special(path.stat(), os.fspath(path))
+        file = path.open("a+b")
         try:
             lock(file)
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):

@@ -217,7 +217,7 @@ def test_a_long_name_can_be_written(tmp_path):
 
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_disk_full(tmp_path, monkeypatch, size):
-    monkeypatch.setattr(_files, "_locked", FullDisk)
+    monkeypatch.setattr(_files, "locked", FullDisk)
     (tmp_path / "a.png").write_bytes(b"old")
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.png'") as caught:
         export.write_bytes(tmp_path / "a.png", bytes(size))
@@ -257,7 +257,7 @@ def test_no_permission(tmp_path, monkeypatch):
     def refuse(path, *_):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(PermissionError, match=r"Permission denied: '.*a\.png'"):
         export.write_bytes(tmp_path / "a.png", b"x")
 
