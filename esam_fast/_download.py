@@ -44,7 +44,9 @@ def _is_here(model: Weights, target: Path) -> bool:
     if not target.is_file():
         return False
     if _files.sha256(target) != model.sha256:
-        raise WeightsError(f"{target} is not the official {model.name} (its sha256 differs): remove it and try again")
+        raise WeightsError(
+            f"{target} is not the official {model.name} (its sha256 differs): remove it and download again"
+        )
     return True
 
 
