@@ -81,7 +81,7 @@ class EntityMap:
 
     def _repr_png_(self) -> bytes:
         """The entities in colours, for notebooks."""
-        return export.encoded(".png", render.colour_map(self.labels)[..., ::-1])
+        return export.picture(".png", render.colour_map(self.labels))
 
     def mask(self, label: int) -> Bool:
         """Entity `label` (1..K) as bool [H, W].

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import rle
+from esam_fast._files import Pathish, open_regular, write_all
+from esam_fast._files import write_bytes as write_bytes
 
-Pathish = str | os.PathLike[str]
-
-CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
+_MARK = b"result of esam-fast"
+CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
 
 
 class Entities(Protocol):
@@ -98,36 +98,20 @@ def encode_labels(labels: NDArray[np.int32], count: int) -> list[rle.Code]:
     return rle.compress(rle.of_labels(labels, count))
 
 
-def write_bytes(path: Pathish, data: bytes) -> None:
-    """Write a file whole or not at all: into a temporary file beside it, which then takes its name.
-
-    Raises:
-        OSError: it cannot be written; names `path`. Nothing is left behind, and an older file stays.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        file = open(temporary, "xb")  # noqa: SIM115
-        try:
-            with file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink()
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
 def write_labels(path: Pathish, labels: NDArray[np.int32]) -> None:
     """Write a label map [H, W] as 16-bit gray PNG, 0 where there is no entity.
 
     Raises:
         ValueError: a label does not fit 16 bits. OSError: the file cannot be written.
     """
+    write_bytes(path, labels_png(labels))
+
+
+def labels_png(labels: NDArray[np.int32]) -> bytes:
+    """The file that `write_labels` writes."""
     if labels.max() > 65535:
         raise ValueError(f"labels must be at most 65535 for a 16-bit PNG, got {labels.max()} entities")
-    write_bytes(path, encoded(".png", labels.astype(np.uint16)))
+    return _encoded(".png", labels.astype(np.uint16))
 
 
 def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
@@ -136,13 +120,11 @@ def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
     Raises:
         ValueError: a number is NaN or infinite. OSError: the file cannot be written.
     """
-    write_bytes(path, _json(records))
+    write_bytes(path, as_json(records))
 
 
 def write_panoptic(path: Pathish, entities: Entities, image_id: int | str, file_name: str) -> None:
-    """Write COCO panoptic format: the PNG at `path` and, beside it, the JSON that describes it.
-
-    A segment's id is its label; the PNG holds id = R + 256 G + 65536 B, and 0 where there is no entity.
+    """Write COCO panoptic format: the PNG at `path` and, beside it, the JSON that describes it; both or none.
 
     Args:
         path: of the PNG; the JSON has the suffix ".json" instead.
@@ -153,7 +135,15 @@ def write_panoptic(path: Pathish, entities: Entities, image_id: int | str, file_
     Raises:
         ValueError: a label does not fit 24 bits. OSError: a file cannot be written.
     """
-    path = Path(path)
+    picture, description = panoptic(entities, image_id, file_name, Path(path).name)
+    write_all({path: picture, Path(path).with_suffix(".json"): as_json(description)})
+
+
+def panoptic(entities: Entities, image_id: int | str, file_name: str, png_name: str) -> tuple[bytes, dict[str, Any]]:
+    """A PNG in COCO panoptic format, of this name, and what its JSON says of it.
+
+    A segment's id is its label; the PNG holds id = R + 256 G + 65536 B, and 0 where there is no entity.
+    """
     height, width = entities.labels.shape
     if len(entities) >= 1 << 24:
         raise ValueError(f"labels must fit the 24 bits of a panoptic PNG, got {len(entities)} entities")
@@ -163,31 +153,63 @@ def write_panoptic(path: Pathish, entities: Entities, image_id: int | str, file_
     ]
     description = {
         "images": [{"id": image_id, "file_name": file_name, "height": height, "width": width}],
-        "annotations": [{"image_id": image_id, "file_name": path.name, "segments_info": segments}],
+        "annotations": [{"image_id": image_id, "file_name": png_name, "segments_info": segments}],
         "categories": [CATEGORY],
     }
     digits = entities.labels.astype("<u4").view(np.uint8).reshape(height, width, 4)
-    write_image(path, np.ascontiguousarray(digits[..., :3]))
-    write_bytes(path.with_suffix(".json"), _json(description))
+    return picture(".png", np.ascontiguousarray(digits[..., :3])), description
 
 
 def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
     """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix.
 
     Raises:
-        OSError: the file cannot be written.
+        ValueError: too large for the format. OSError: the file cannot be written.
     """
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if Path(path).suffix == ".jpg" else []
-    write_bytes(path, encoded(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options))
+    write_bytes(path, picture(Path(path).suffix, image))
 
 
-def encoded(suffix: str, pixels: NDArray[Any], options: list[int] | None = None) -> bytes:
-    """An image file's bytes: pixels as OpenCV takes them (gray, or BGR), the format by the suffix."""
-    return cv2.imencode(suffix, pixels, options or [])[1].tobytes()
+def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
+    """The file that `write_image` writes."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix == ".jpg" else []
+    return _encoded(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
 
 
-def _json(value: Any) -> bytes:
-    return json.dumps(value, allow_nan=False).encode()
+def as_json(value: Any, indent: int | None = None) -> bytes:
+    """Strict JSON: ValueError where a number is NaN or infinite."""
+    return json.dumps(value, allow_nan=False, indent=indent).encode()
+
+
+def marked(data: bytes) -> bytes:
+    """A PNG or JPEG file with a comment that `is_result` knows; other files as they are."""
+    if data.startswith(b"\x89PNG"):  # after the signature and IHDR
+        body = b"tEXtComment\0" + _MARK
+        chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+        return data[:33] + chunk + data[33:]
+    if data.startswith(b"\xff\xd8\xff\xe0"):  # after JFIF's own segment
+        end = 4 + int.from_bytes(data[4:6], "big")
+        return data[:end] + b"\xff\xfe" + (len(_MARK) + 2).to_bytes(2, "big") + _MARK + data[end:]
+    return data
+
+
+def is_result(path: Pathish) -> bool:
+    """Whether a file was written as a result, and is no photograph."""
+    try:
+        with open_regular(path) as file:
+            return _MARK in file.read(100)
+    except OSError:
+        return False
+
+
+def _encoded(suffix: str, pixels: NDArray[Any], options: list[int] | None = None) -> bytes:
+    try:
+        done, data = cv2.imencode(suffix, pixels, options or [])
+    except cv2.error:
+        done = False
+    if not done:
+        height, width = pixels.shape[:2]
+        raise ValueError(f"a picture of {width} x {height} pixels cannot be written as {suffix}")
+    return data.tobytes()
 
 
 def _xywh(box: NDArray[np.int32]) -> list[int]:

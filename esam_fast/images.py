@@ -3,78 +3,91 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
-MAX_PIXELS = 300_000_000
-FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
-SUFFIXES = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jfif",
-        ".png",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".bmp",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".jp2",
-        ".avif",
-    )
-)
+from esam_fast._files import open_regular
+from esam_fast._limits import MAX_PIXELS
+
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "load_image"]
+
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
+    ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".avif",
+))  # fmt: skip
+STRETCH = (1.0, 99.0)  # percentiles that become black and white
 
 _BLOCK = 1 << 22  # values converted at a time: temporaries stay small on large images
+_SAMPLE = 1 << 22  # values that percentiles are taken of, at most about
 
 
 class ImageError(ValueError):
     """A file that is not an image this library can read; the message names the file and the reason."""
 
 
-def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+class ImageWarning(UserWarning):
+    """An image that was read, but probably not as it was meant; the message says what would help."""
+
+
+def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
     """Read an image file: uint8 [H, W, 3] RGB, as a viewer shows it (EXIF rotation applied).
 
-    Gray, palette and CMYK become RGB, transparency is laid over white, 16 bits keep their high byte, float
-    images must lie in [0, 1]; of several frames the first is read. The size is checked in the header, before
-    anything is decoded.
+    Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. What
+    black and white are, where a channel has more than 8 bits, and what `stretch` does, says `as_rgb`; integers of 32
+    bits are taken for 16, and those of 12 have their own range. The size is checked in the header, before anything is
+    decoded; `esam_fast._limits` states every limit.
 
     Raises:
-        ImageError: no such file, not an image, damaged, or larger than MAX_PIXELS; the message names the file.
+        ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
     """
+    from esam_fast import _image_file
+    from esam_fast._image_checks import Refused
+
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
     try:
-        with path.open("rb") as file:
-            pixels = _decode(file)
+        with open_regular(path) as file:
+            pixels, bits = _image_file.read(file, deep=stretch)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except ImageError as error:
+    except MemoryError:
+        raise ImageError(f"{path}: cannot be read: it needs more memory than there is") from None
+    except Refused as error:
         raise ImageError(f"{path}: {error}") from None
     except Exception as error:  # on damaged files, decoders raise whatever they tripped over
         raise ImageError(f"{path}: cannot be read: {_reason(error)}") from error
     try:
-        return as_rgb(pixels)
+        if pixels.dtype.kind == "i":
+            if not stretch:
+                raise ValueError(
+                    f"expected integers of at most 16 bits, got values from {pixels.min()} to {pixels.max()}; {_HELP}"
+                )
+            pixels = pixels.astype(np.float64)
+        return _as_rgb(pixels, stretch, str(path), bits)
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from None
 
 
-def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
+def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
     """An image array as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
 
     A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied.
 
+    Of 16 bits, 0 is black and 65535 white: the high byte counts. Of floats, 0 is black and 1 white. Data that use
+    little of that range (12 bits in 16, reflectance) come out nearly black; where their maximum is under a quarter of
+    it, an ImageWarning says so. `stretch` makes the range that of the image: its 1st percentile becomes black and its
+    99th white, for all colours together, whatever the dtype.
+
     Args:
         image: [H, W] gray, [H, W, C] or, where the last axis cannot be channels, [C, H, W]; C is 1 (gray), 2
-            (gray, alpha; last axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16 (the high byte
-            counts: 65535 is white); bool; or float in [0, 1].
+            (gray, alpha; last axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in
+            [0, 1]; of either byte order.
+        stretch: see above; floats may then have any range, but for alpha.
 
     Raises:
         TypeError: not a NumPy array, or another dtype. ValueError: another shape, an empty array, NaN,
@@ -82,58 +95,38 @@ def as_rgb(image: NDArray[Any]) -> NDArray[np.uint8]:
     """
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
-    if image.dtype.kind not in "bf" and image.dtype not in (np.uint8, np.uint16):
+    return _as_rgb(image, stretch, "image", 8 * image.dtype.itemsize)
+
+
+_HELP = "stretch=True (--stretch on the command line) spreads them over the range from black to white"
+
+
+def _as_rgb(image: NDArray[Any], stretch: bool, name: str, bits: int) -> NDArray[np.uint8]:
+    """See `as_rgb`; `name` is for warnings. uint8 of more `bits` is the high byte of 16."""
+    image = np.asarray(image)  # of a masked array, its data
+    if image.dtype.kind not in "bf" and image.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         raise TypeError(f"image must be uint8, uint16, bool or float, got {image.dtype}")
     channels = _channels_last(image)
     if image.size == 0:
         raise ValueError(f"image must have at least one pixel, got shape {list(image.shape)}")
-    if image.dtype.kind == "f":
-        _check_unit(image)
-    if channels.dtype == np.uint8 and channels.shape[2] == 3:
-        return np.require(channels, requirements=["C", "W"])
     height, width, count = channels.shape
+    colours, alpha = (channels[..., :-1], channels[..., -1:]) if count in (2, 4) else (channels, None)
+    if image.dtype.kind == "f":
+        _check_finite(image)
+        for part in (alpha,) if stretch else (colours, alpha):
+            _check_unit(part)
+    black, white = _percentiles(colours) if stretch else (0.0, _white(image.dtype))
+    if not stretch:
+        _warn_of_darkness(colours, name, bits)
+    if channels.dtype == np.uint8 and count == 3 and not stretch:
+        return np.require(channels, requirements=["C", "W"])
     out = np.empty((height, width, 3), np.uint8)
     step = max(1, _BLOCK // (width * count))
     for top in range(0, height, step):
-        rows = _eight_bits(channels[top : top + step])
-        out[top : top + step] = _over_white(rows) if count in (2, 4) else rows
+        rows = np.s_[top : top + step]
+        shown = _eight_bits(colours[rows], black, white)
+        out[rows] = shown if alpha is None else _over_white(shown, _eight_bits(alpha[rows], 0, _white(alpha.dtype)))
     return out
-
-
-def _decode(file: BinaryIO) -> NDArray[Any]:
-    """The first frame as an array that `as_rgb` takes."""
-    image = _open(file)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(f"expected at most {MAX_PIXELS / 1e6:.0f} megapixels, but its header says {width} x {height}")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow gives as int32 for some files
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise ImageError(f"expected integers of at most 16 bits, got values from {values.min()} to {values.max()}")
-        return values.astype(np.uint16)
-    if image.has_transparency_data:
-        return np.asarray(image.convert("RGBA"))
-    return np.asarray(image if image.mode in ("1", "L", "RGB", "F") else image.convert("RGB"))
-
-
-def _open(file: BinaryIO) -> Image.Image:
-    """The image behind a file, its header read and nothing decoded.
-
-    Pillow's own `Image.open` would warn or refuse by a limit that is global to the process; its registry of
-    formats, asked directly, leaves the decision to us.
-    """
-    Image.init()
-    prefix = file.read(16)
-    if not prefix:
-        raise ImageError("expected an image, got an empty file")
-    for name in FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or (accept is not None and accept(prefix) is not True):
-            continue
-        file.seek(0)
-        return factory(file, "")
-    raise ImageError(f"expected an image ({', '.join(FORMATS)}), got a file of another kind")
 
 
 def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
@@ -150,30 +143,66 @@ def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
     )
 
 
-def _check_unit(image: NDArray[Any]) -> None:
-    least, most = image.min(), image.max()
-    if not (np.isfinite(least) and np.isfinite(most)):
+def _check_finite(values: NDArray[Any]) -> None:
+    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
         raise ValueError("image must be finite, got NaN or infinity")
-    if least < 0 or most > 1:
+
+
+def _check_unit(values: NDArray[Any] | None) -> None:
+    if values is None:
+        return
+    least, most = values.min(), values.max()
+    if not (least >= 0 and most <= 1):
         raise ValueError(
-            f"image must lie in [0, 1] when it is float, got values from {least:g} to {most:g}; convert 0..255 to uint8"
+            f"image must lie in [0, 1] when it is float, got values from {least:g} to {most:g}; "
+            f"convert 0..255 to uint8; {_HELP}"
         )
 
 
-def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.uint16:
-        return (values >> 8).astype(np.uint8)
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
+def _white(dtype: np.dtype[Any]) -> float:
+    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
 
 
-def _over_white(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours [h, w, C - 1] of [h, w, C] whose last channel is alpha, on white, rounded to nearest."""
-    alpha = values[..., -1:].astype(np.uint16)
-    missing = (255 - values[..., :-1]) * alpha + 128
+def _warn_of_darkness(colours: NDArray[Any], name: str, bits: int) -> None:
+    if colours.dtype.kind == "b" or bits <= 8:
+        return
+    white, most = _white(colours.dtype), colours.max()
+    if 0 < most < white / 4:
+        kind = "float" if colours.dtype.kind == "f" else "16-bit"
+        most, white = (int(most) * 257, 65535) if colours.dtype == np.uint8 else (most, white)
+        warnings.warn(
+            f"{name}: nearly black, since its {kind} values reach only {most:g} where {white:g} is white; {_HELP}",
+            ImageWarning,
+            stacklevel=4,
+        )
+
+
+def _percentiles(colours: NDArray[Any]) -> tuple[float, float]:
+    """What becomes black and white: percentiles of a regular sample, or the extremes where those are one value."""
+    step = max(1, int((colours.size / _SAMPLE) ** 0.5))
+    black, white = np.percentile(colours[::step, ::step].astype(np.float64), STRETCH)
+    if black == white:
+        black, white = colours.min(), colours.max()
+    return float(black), float(white)
+
+
+def _eight_bits(values: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
+    """Values as uint8, `black` at 0 and `white` at 255; where these are the whole range of integers, exactly."""
+    if black == 0 and white == _white(values.dtype):
+        if values.dtype == np.uint8:
+            return values
+        if values.dtype.kind == "u":
+            return (values >> 8).astype(np.uint8)
+        if values.dtype.kind == "b":
+            return values.astype(np.uint8) * np.uint8(255)
+        return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
+    span = white - black if white > black else 1.0
+    return np.rint(((values - black) * (255 / span)).clip(0, 255)).astype(np.uint8)
+
+
+def _over_white(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colours [h, w, C] of opacity [h, w, 1], on white, rounded to nearest."""
+    missing = (255 - colours) * alpha.astype(np.uint16) + 128
     return (255 - ((missing + (missing >> 8)) >> 8)).astype(np.uint8)
 
 

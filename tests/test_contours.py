@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib.resources import files
@@ -98,3 +99,41 @@ def test_needs_no_torch():
     code = "import sys; from esam_fast import load_segmenter; from esam_fast.scene import scene\n"
     code += "load_segmenter('regions').embed(scene(90, 60)); assert not {'torch', 'onnx'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_children_forked_while_a_thread_looks_for_contours():
+    """A lock that a thread of the parent holds is nobody's in the child: without care, children wait for ever."""
+    code = """if True:
+        import os, sys, threading, time
+        from esam_fast.scene import scene
+        from esam_fast.segmenters.regions.contours import find_contours
+        image, running = scene(240, 160), True
+        expected = find_contours(image).strength.tobytes()
+        def work():
+            while running:
+                find_contours(image)
+        thread = threading.Thread(target=work)
+        thread.start()
+        answers = []
+        for _ in range(12):
+            child = os.fork()
+            if child == 0:
+                os._exit(find_contours(image).strength.tobytes() != expected)
+            end = time.monotonic() + 20
+            while (answer := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < end:
+                time.sleep(0.01)
+            if answer == (0, 0):
+                os.kill(child, 9)
+                os.waitpid(child, 0)
+            answers.append(answer[1] if answer[0] else "hangs")
+            if answers[-1] == "hangs":
+                break
+        running = False
+        thread.join()
+        print(answers)
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == str([0] * 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from esam_fast import EntityMap, MaskGrid, export
+from esam_fast import EntityMap, MaskGrid, _files, export
 
 
 def entity_map(labels: np.ndarray) -> EntityMap:
@@ -185,6 +186,17 @@ def test_pictures_are_rgb(tmp_path, suffix):
 # Whole or not at all
 
 
+class FullDisk(io.BufferedRandom):
+    """A new file that takes no more than its buffer holds."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        super().__init__(io.FileIO(path, "r+"))
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def test_an_older_file_is_replaced(tmp_path):
     (tmp_path / "a").write_bytes(b"old and longer")
     export.write_bytes(tmp_path / "a", b"new")
@@ -203,14 +215,10 @@ def test_a_long_name_can_be_written(tmp_path):
     assert os.listdir(tmp_path) == ["n" * 255]
 
 
-@pytest.mark.parametrize("size", [10, 1_000_000])  # failing on close, where the buffer is flushed, and on write
+@pytest.mark.parametrize("size", [10, 1_000_000])
 def test_disk_full(tmp_path, monkeypatch, size):
-    def open_on_full_disk(path, mode):
-        Path(path).touch()
-        return open("/dev/full", "wb")
-
+    monkeypatch.setattr(_files, "locked", FullDisk)
     (tmp_path / "a.png").write_bytes(b"old")
-    monkeypatch.setattr(export, "open", open_on_full_disk, raising=False)
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.png'") as caught:
         export.write_bytes(tmp_path / "a.png", bytes(size))
     assert caught.value.errno == errno.ENOSPC
@@ -246,10 +254,10 @@ def test_stopped_before_the_last_step(tmp_path, monkeypatch, error):
 
 
 def test_no_permission(tmp_path, monkeypatch):
-    def refuse(path, mode):
+    def refuse(path, *_):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(export, "open", refuse, raising=False)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(PermissionError, match=r"Permission denied: '.*a\.png'"):
         export.write_bytes(tmp_path / "a.png", b"x")
 

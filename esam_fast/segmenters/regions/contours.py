@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,8 @@ ENLARGED, ENLARGED_SIDE = 1.5, 720  # small images are enlarged before the netwo
 WEIGHTS = Path(__file__).with_name("contours.onnx")
 
 _lock = Lock()  # the network and OpenCV's thread setting are one for all
+if hasattr(os, "register_at_fork"):  # no fork in the middle: the child gets the lock free and the network whole
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from esam_fast.segmenters.sam.segmenter import SamSegmenter, resolve_device
 
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 _WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
+_USUAL = ("model.", "state_dict.", "module.", "model_state_dict.")  # taken where a checkpoint holds several SAMs
+_NESTED = 4  # dictionaries within each other
 
 
 def load_sam(
@@ -36,10 +40,12 @@ def load_sam(
         raise ValueError(f"model must be one of {', '.join(weights.MODELS)}, got {model!r}")
     state = read_checkpoint(checkpoint)
     if model is None:
-        model = weights.model_of_width(checkpoint, len(state[_WIDTH]) if _WIDTH in state else 0)
+        model = weights.model_of_width(checkpoint, _width(state))
     sam = build(model)
     load_weights(sam, state, model, checkpoint)
-    return SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled)
+    segmenter.checkpoint = Path(checkpoint)
+    return segmenter
 
 
 def untrained(model: str, device: str = "auto", dtype: str = "auto") -> SamSegmenter:
@@ -70,9 +76,10 @@ def free_memory(device: torch.device) -> int:
     """Free bytes on a device; on the host, of physical memory."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    if not hasattr(os, "sysconf"):
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # Windows has no sysconf, macOS no such name
         return sys.maxsize
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def build(model: str) -> nn.Module:
@@ -88,42 +95,85 @@ def build(model: str) -> nn.Module:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, on the host.
+    """The tensors of a SAM in a checkpoint, on the host, by their official names.
+
+    They may be one dictionary, or wrapped as training leaves them: under a key such as "model" or "state_dict", their
+    names behind a prefix such as "module.". They may be views of the file: copy what is to stay.
 
     Raises:
-        WeightsError: no such file, a web page, cut off, or holding more than tensors.
+        WeightsError: no such file, a web page, cut off, larger than a SAM can be, or holding more than tensors.
     """
-    weights.check_file(path)
-    with Path(path).open("rb") as file:
-        is_pth = file.read(2) in (b"PK", b"\x80\x02")
-    if not is_pth:
-        from safetensors.torch import load_file
-
-        return load_file(path)
+    kind = weights.check_file(path)
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if kind == "safetensors":
+            from safetensors.torch import load_file
+
+            loaded: Any = load_file(path)
+        else:
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "zip")
     except pickle.UnpicklingError as error:
-        raise weights.WeightsError(f"{path} holds more than tensors, and what else it holds is not run") from error
-    except (RuntimeError, EOFError) as error:
-        raise weights.WeightsError(f"{path} cannot be read: it is damaged, or not a checkpoint") from error
+        named = re.search(r"GLOBAL ([\w.]{1,60})", str(error))
+        what = f" ({named[1]})" if named else ""
+        raise weights.WeightsError(
+            f"{path} holds more than tensors{what}, which are not run: save the model's state_dict alone"
+        ) from error
+    except Exception as error:  # readers of damaged files raise whatever they trip over
+        raise weights.WeightsError(
+            f"{path} cannot be read: it is damaged, or not a checkpoint ({type(error).__name__})"
+        ) from error
+    return _unwrapped(path, loaded)
+
+
+def _unwrapped(path: str | Path, loaded: Any) -> dict[str, Tensor]:
+    """The dictionary of SAM's tensors in what a checkpoint holds; where there is no SAM, the outermost dictionary."""
+    found = dict(_places(loaded, "", set()))
+    place = next((place for place in ("", *_USUAL) if place in found), None)
+    if place is None and len(found) > 1:
+        raise weights.WeightsError(f"{path} holds several SAMs: {', '.join(sorted(found)[:4])}; save one of them alone")
+    state = found[place] if place is not None else next(iter(found.values()), loaded)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise weights.WeightsError(f"{path} is not a checkpoint: expected one dictionary of tensors")
     return state
 
 
+def _places(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Where SAMs are in nested dictionaries, as "key.prefix", and their values by official names."""
+    if not isinstance(value, dict) or id(value) in seen or place.count(".") > _NESTED:
+        return
+    seen.add(id(value))
+    for key, inner in value.items():
+        if isinstance(key, str) and key.endswith(_WIDTH):
+            prefix = key.removesuffix(_WIDTH)
+            names = [name for name in value if isinstance(name, str) and name.startswith(prefix)]
+            yield place + prefix, {name.removeprefix(prefix): value[name] for name in names}
+        elif isinstance(inner, dict):
+            yield from _places(inner, f"{place}{key}.", seen)
+
+
 def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str | Path) -> None:
-    """Give a model from `build` its tensors.
+    """Give a model from `build` copies of its tensors.
 
     Raises:
         WeightsError: they are another model's.
     """
     if _WIDTH in state:
-        weights.check_width(path, model, len(state[_WIDTH]))
+        weights.check_width(path, model, _width(state))
     expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
-    wrong = [name for name, shape in expected.items() if name not in state or state[name].shape != shape]
+    wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]
     wrong += [name for name in state if name not in expected]
     if wrong:
         raise weights.WeightsError(
-            f"{path} is not a checkpoint of {model}: {len(wrong)} tensors do not fit, {wrong[0]} for one"
+            f"{path} is not a checkpoint of {model}: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one"
         )
-    sam.load_state_dict(state, assign=True)
+    sam.load_state_dict({name: state[name].clone() for name in expected}, assign=True)
+
+
+def _width(state: dict[str, Tensor]) -> int:
+    """Channels of the image encoder; 0: not told."""
+    return state[_WIDTH].shape[0] if _WIDTH in state and state[_WIDTH].dim() else 0
+
+
+def _fits(tensor: Tensor, shape: torch.Size) -> bool:
+    """Whether it is of this shape, and numbers in memory one after the other."""
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+    return tensor.shape == shape and plain and tensor.is_floating_point()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,7 @@ class SamSegmenter:
 
     score_threshold = 0.88
     stability_threshold = 0.95
+    checkpoint: Path | None = None  # where the weights came from, if from a file
 
     def __init__(
         self, sam: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam", compiled: bool = False

@@ -1,0 +1,272 @@
+"""Files that strangers wrote or will read: only regular ones opened, names kept inside their folder, writes whole."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any, BinaryIO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+Pathish = str | os.PathLike[str]
+
+MAX_JSON_BYTES = 4 << 30  # the largest annotation files in use have about 1 GB
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_LOCKED_BYTE = 1 << 40  # beyond any content: on Windows nobody can read a locked byte
+_CHUNK = 1 << 20
+
+
+class Busy(OSError):
+    """A file that another process is writing."""
+
+
+def open_regular(path: Pathish) -> BinaryIO:
+    """Open a file for reading bytes, if it is a regular file; a pipe or a device could make the reader wait for ever.
+
+    Raises:
+        OSError: no such file, not to be read, or of another kind; `strerror` says which, `filename` is `path`.
+    """
+    path = os.fspath(path)
+    _refuse_special(os.stat(path), path)
+    # The name may mean another file by now: opened without waiting, and asked again.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        _refuse_special(os.fstat(file.fileno()), path)
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def _refuse_special(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"expected a regular file, got {kind}", path)
+
+
+def within(folder: Pathish, name: Any) -> Path:
+    """The path of a file that another file names, relative to a folder which it must not leave.
+
+    Args:
+        folder: what the name is relative to.
+        name: as written in the other file; backslashes count as slashes, as Windows writes them.
+
+    Raises:
+        ValueError: not a text, empty, absolute, with "..", or led outside by a symbolic link; the message holds the
+            name.
+    """
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise ValueError(f"expected a file name, got {name!r}")
+    windows = PureWindowsPath(name)  # knows both slashes, and drives
+    if windows.drive or windows.root or ".." in windows.parts:
+        raise ValueError(f"expected a file name inside {folder}, got {name!r}")
+    path = Path(folder, *windows.parts)
+    try:
+        inside = path.resolve().is_relative_to(Path(folder).resolve())
+    except (OSError, RuntimeError) as error:  # a loop of links, or a name too long for the system
+        raise ValueError(f"expected a file name inside {folder}, got {name[:200]!r}: {error}") from error
+    if not inside:
+        raise ValueError(f"expected a file inside {folder}, but {name!r} is a link to {path.resolve()}")
+    return path
+
+
+def lock(file: BinaryIO) -> None:
+    """Make this process the only one that writes an open file, until it closes it or dies.
+
+    Raises:
+        Busy: another one is.
+    """
+    try:
+        if sys.platform == "win32":
+            position = file.tell()
+            file.seek(_LOCKED_BYTE)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            finally:
+                file.seek(position)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise
+        raise Busy(errno.EAGAIN, "another process is writing this file", file.name) from error
+
+
+def write_bytes(path: Pathish, data: bytes) -> None:
+    """Write a file whole or not at all; see `write_all`."""
+    write_all({path: data})
+
+
+def write_all(contents: Mapping[Pathish, bytes]) -> None:
+    """Write files whole, all of them or none: into temporary files beside them, which then take their names.
+
+    A temporary file's name follows from the file's, so that the next writer takes over what a killed one left.
+
+    Raises:
+        OSError: one cannot be written (Busy: another process is writing it); names it. Nothing is left behind, and
+            older files stay.
+    """
+    with contextlib.ExitStack() as stack:
+        staged = []
+        for path, data in contents.items():
+            staged.append(_Staged(Path(path)))
+            stack.callback(staged[-1].discard)
+            staged[-1].fill(data)
+        for file in staged:
+            file.publish()
+
+
+class _Staged:
+    """A temporary file beside `path`, locked, that is to take its name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
+        with _names(path):
+            check_name(path)
+            self._file = locked(self._temporary)
+            self._status = os.fstat(self._file.fileno())
+
+    def fill(self, data: bytes) -> None:
+        with _names(self._path):
+            self._file.truncate(0)
+            self._file.write(data)
+            self._file.flush()
+
+    def publish(self) -> None:
+        with _names(self._path):
+            if sys.platform == "win32":  # it renames no open file
+                self._file.close()
+            os.replace(self._temporary, self._path)
+
+    def discard(self) -> None:
+        """Remove the temporary file where it is still there: before the lock is given up, if the system allows that."""
+        if sys.platform == "win32":
+            self._file.close()
+        remove(self._temporary, self._status)
+        with contextlib.suppress(OSError):  # what could not be flushed was told by `fill`
+            self._file.close()
+
+
+def remove(path: Path, status: os.stat_result) -> None:
+    """Remove a file, unless its name is another file's by now."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(status, path.stat()):
+            path.unlink()
+
+
+def remove_leftovers(folder: Pathish) -> None:
+    """Remove the temporary files that killed writers left in a folder and below; those in use stay."""
+    for path in Path(folder).rglob(".*.tmp"):
+        if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", path.name):
+            with contextlib.suppress(OSError):
+                with locked(path) as file:
+                    status = os.fstat(file.fileno())
+                    if sys.platform != "win32":
+                        remove(path, status)
+                if sys.platform == "win32":  # it removes no open file
+                    remove(path, status)
+
+
+def check_name(path: Pathish) -> None:
+    """Refuse a name that no file can be given here, before anything is written.
+
+    Raises:
+        OSError: it is too long, a folder's, or its folder is not there; names `path`.
+    """
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", os.fspath(path))
+
+
+@contextlib.contextmanager
+def _names(path: Path) -> Iterator[None]:
+    """Let an error of the system name this path instead of a temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def locked(path: Path) -> BinaryIO:
+    """The regular file of this name, made if missing, open for reading and appending and locked.
+
+    Raises:
+        OSError: it cannot be opened, or (Busy) another process has locked it.
+    """
+    while True:
+        if path.exists():
+            _refuse_special(path.stat(), os.fspath(path))
+        file = path.open("a+b")
+        try:
+            lock(file)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # its writer has just given it another name
+
+
+def sha256(path: Pathish) -> str:
+    """SHA-256 of a regular file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_json(path: Pathish) -> Any:
+    """The content of a JSON file, by the letter of the standard: NaN and Infinity are refused.
+
+    Raises:
+        OSError: see `open_regular`. ValueError: not JSON, nested too deep, or over MAX_JSON_BYTES; names the file.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"{os.fspath(path)}: expected at most {MAX_JSON_BYTES} bytes of JSON, got {size}")
+        data = file.read()
+    try:
+        return parse_json(data)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: not JSON: {error}") from error
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text; raises ValueError as `read_json`, without the file's name."""
+    try:
+        return json.loads(data, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

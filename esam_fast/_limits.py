@@ -1,0 +1,36 @@
+"""What a stranger's file may cost, stated once; every limit is checked before anything is allocated by it.
+
+Images. A file may claim MAX_PIXELS; decoding takes about 10 bytes a pixel. Formats whose decoders take more, and those
+with a smaller limit of their own, are in MAX_PIXELS_OF. A pixel costs a file at least 1 / PIXELS_PER_BYTE bytes (a file
+that claims more is empty or a trap), but CHEAP_PIXELS are free.
+
+Checkpoints. A .pth is a ZIP archive of stored members, a .safetensors file a header and tensors. No tensor of an
+official model is larger than MAX_TENSOR_BYTES in float64; training adds gradients and an optimizer's moments, which
+MAX_CHECKPOINT_BYTES allows for.
+"""
+
+from __future__ import annotations
+
+MAX_PIXELS = 300_000_000
+MAX_SIDE = 1 << 20  # pixels; OpenCV's own
+MAX_PIXELS_OF = {
+    "JPEG2000": 100_000_000,  # of a tile, which is the whole image where there are none: 37 bytes a pixel
+    "AVIF": 150_000_000,  # 21 bytes a pixel
+    "WEBP": 16383 * 16383,  # the format's own
+}
+MAX_IMAGE_BYTES = 2_500_000_000  # 300 megapixels of four 16-bit channels, stored as they are
+MAX_IMAGE_BYTES_OF = {"WEBP": 1 << 30, "AVIF": 1 << 30, "JPEG": 1 << 30}  # read into memory whole
+
+CHEAP_PIXELS = 16_000_000
+PIXELS_PER_BYTE = 10_000
+# A progressive JPEG is decoded once for each of its scans: ten are usual.
+CHEAP_SCANNED_PIXELS = 100_000_000  # pixels times scans
+MAX_SCANNED_PIXELS = 10 * MAX_PIXELS
+SCANNED_PIXELS_PER_BYTE = 2_000
+MAX_TIFF_TAG_BYTES = 16 << 20  # a byte count for each tile of 16 x 16 pixels
+
+MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file; the format's own
+MAX_ZIP_DIRECTORY_BYTES = 10_000_000  # an official checkpoint's has 60 KB
+MAX_PICKLE_BYTES = 10_000_000  # what names the tensors of a .pth; an official one's has 70 KB
+MAX_TENSOR_BYTES = 2 * 5120 * 1280 * 4  # the widest layer of vit_h
+MAX_CHECKPOINT_BYTES = 11_000_000_000  # four times vit_h
