@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check, export, render
+from esam_fast.export.entities import outline
 from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, PackedMasks, ScoredMasks
-from esam_fast.polygons import polygons
+from esam_fast.polygons import Outline
 
 
 class Entity(NamedTuple):
@@ -121,7 +122,7 @@ class EntityMap:
         rows = {name: getattr(self, name)[keep] for name in ("scores", "areas", "boxes", "points", "stability")}
         return replace(self, labels=number[self.labels], **rows, stages=None)
 
-    def polygons(self, label: int, tolerance: float = 1.0) -> list[tuple[Float, list[Float]]]:
+    def polygons(self, label: int, tolerance: float = 1.0) -> Outline:
         """The outlines of entity `label`: for each piece its outer ring and the rings of its holes.
 
         Pixel (x, y) covers [x, x + 1) x [y, y + 1) and rings run along pixel edges; outer rings go clockwise as the
@@ -138,10 +139,8 @@ class EntityMap:
             TypeError: label is not a whole number. IndexError: there is no such entity. ValueError: tolerance is
             negative or not finite.
         """
-        x0, y0, x1, y1 = self.boxes[self._known(label) - 1].tolist()
-        found = polygons(self.labels[y0:y1, x0:x1] == label, _check.at_least("tolerance", tolerance, 0))
-        shift = np.array([x0, y0], np.float32)
-        return [(outer + shift, [hole + shift for hole in holes]) for outer, holes in found]
+        box = self.boxes[self._known(label) - 1]
+        return outline(self.labels, box, label, _check.at_least("tolerance", tolerance, 0))
 
     def cutout(self, image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
         """Entity `label` alone, cropped to its box, transparent around it: uint8 [h, w, 4] RGBA.

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.float32]
+Ring = NDArray[np.float32]  # [N, 2] x y, its end not repeated
+Outline = list[tuple[Ring, list[Ring]]]  # for each piece its outer ring and its holes
 
 _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])  # east, south, west, north, as x y
 _CHANGE = 0.03  # share of a piece's area that simplifying may move to the other side of its rings
 
 
-def polygons(mask: NDArray[np.bool_], tolerance: float = 1.0) -> list[tuple[Ring, list[Ring]]]:
+def polygons(mask: NDArray[np.bool_], tolerance: float = 1.0) -> Outline:
     """The outlines of a mask bool [H, W]: for each piece its outer ring and its holes.
 
     Pixel (x, y) covers [x, x + 1) x [y, y + 1) and rings run along pixel edges: outer rings clockwise as the image is
@@ -38,6 +39,21 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 1.0) -> list[tuple[Ring
         )  # only the outer one's is positive
         outlines.append((outer, holes))
     return outlines
+
+
+def keyhole(rings: list[Ring]) -> Ring:
+    """One ring that goes around all of these, for formats that know no holes and no pieces: float32 [N, 2].
+
+    The rings are joined by slits of no width between their nearest corners, each passed there and back.
+    """
+    whole, *left = sorted(rings, key=lambda ring: -abs(_area(ring)))
+    while left:
+        gaps = [np.linalg.norm(whole[:, None] - ring[None], axis=2) for ring in left]
+        nearest = min(range(len(left)), key=lambda i: gaps[i].min())
+        at, start = np.unravel_index(gaps[nearest].argmin(), gaps[nearest].shape)
+        ring = np.roll(left.pop(nearest), -start, axis=0)
+        whole = np.concatenate([whole[: at + 1], ring, ring[:1], whole[at:]])
+    return whole
 
 
 def _rings(mask: NDArray[np.bool_]) -> list[tuple[Ring, tuple[int, int]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,28 +14,11 @@ from numpy.typing import NDArray
 from esam_fast import rle
 from esam_fast._files import Pathish, open_regular, write_all
 from esam_fast._files import write_bytes as write_bytes
+from esam_fast.export.entities import Entities
 
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 _MARK = b"result of esam-fast"
 CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
-
-
-class Entities(Protocol):
-    """What is written of an image's K entities; `EntityMap` tells what each is."""
-
-    @property
-    def labels(self) -> NDArray[np.int32]: ...
-    @property
-    def scores(self) -> NDArray[np.float32]: ...
-    @property
-    def areas(self) -> NDArray[np.int64]: ...
-    @property
-    def boxes(self) -> NDArray[np.int32]: ...
-    @property
-    def points(self) -> NDArray[np.float32]: ...
-    @property
-    def stability(self) -> NDArray[np.float32]: ...
-    def __len__(self) -> int: ...
 
 
 def coco_results(entities: Entities, image_id: int | str) -> list[dict[str, Any]]:
