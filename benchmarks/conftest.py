@@ -1,15 +1,11 @@
-"""What the benchmarks share: the oracle of the tests on the path, and the environment of peers."""
+"""What the benchmarks share: the environment of peers."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from peers import Environment, open_environment
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
 @pytest.fixture(scope="session")

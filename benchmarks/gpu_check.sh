@@ -17,8 +17,6 @@ report=$out/gpu_$date.md
 python=${PYTHON:-python3}
 seconds_in_all=${SECONDS_IN_ALL:-470}
 seed=${SEED:-$(date +%s)}
-ops="tests/test_pairwise.py tests/test_nms.py tests/test_overlap.py tests/test_topk.py tests/test_cover.py
-     tests/test_density.py tests/test_packing.py tests/test_draw.py"
 export ESAM_EXPECT_BACKENDS=native,cuda,torch ESAM_TEST_SEED=$seed PIP_DISABLE_PIP_VERSION_CHECK=1 OUT=$out
 failed=0
 summary=""
@@ -57,16 +55,13 @@ info = esam_fast.build_info()
 print(info)
 assert "cuda" in info["backends"], "the kernels are built or found on no device"
 '
-# shellcheck disable=SC2086  # the ops are several words
-step parity 150 "$python" -P -m pytest -q --hypothesis-seed="$seed" $ops \
+step parity 150 "$python" -P -m pytest -q --hypothesis-seed="$seed" tests/ops \
   tests/test_stages.py tests/test_pipeline_oracle.py -k "cuda and not emulated and not thousands"
 # torch's cache would hand out parts of one large allocation, in which nothing is out of bounds.
-# shellcheck disable=SC2086
 step memcheck 100 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 9 \
-  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and (by_hand or 65 or large)"
-# shellcheck disable=SC2086
+  "$python" -P -m pytest -q -x -p no:faulthandler tests/ops -k "cuda and not emulated and (by_hand or 65 or large)"
 step racecheck 100 compute-sanitizer --tool racecheck --error-exitcode 9 \
-  "$python" -P -m pytest -q -x -p no:faulthandler $ops -k "cuda and not emulated and (by_hand or large)"
+  "$python" -P -m pytest -q -x -p no:faulthandler tests/ops -k "cuda and not emulated and (by_hand or large)"
 step benchmark 90 "$python" benchmarks/gpu_table.py "$out/tables.md"
 step decoder 60 "$python" benchmarks/bench_sam.py --device cuda
 step sam 120 "$python" benchmarks/gpu_sam.py "$out/sam.md"

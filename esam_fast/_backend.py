@@ -8,21 +8,13 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 from esam_fast import _arrays, _check
 from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
-_MODULES = {
-    "native": "esam_fast._core",
-    "cuda": "esam_fast._cuda",
-    "numba": "esam_fast._numba",
-    "torch": "esam_fast._torch",
-}
 _HOST = ("native", "numba")  # serve NumPy arrays; "torch" serves tensors anywhere, "cuda" those on a GPU
-_HOST_ONLY = ("felzenszwalb", "region_tree", "watershed")
 _HOMES: dict[str, Any] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
 
 
@@ -38,9 +30,9 @@ def available() -> list[str]:
 @cache
 def _is_here(name: str) -> bool:
     if name == "cuda":
-        native = _load("native") if _is_here("native") else None
-        return bool(native and native.cuda_built and native.cuda.device_count() > 0 and _is_here("torch"))
-    return find_spec("torch" if name == "torch" else _MODULES[name]) is not None
+        core = _core()
+        return bool(core and core.cuda_built and core.cuda.device_count() > 0 and _is_here("torch"))
+    return find_spec({"native": "esam_fast._core"}.get(name, name)) is not None
 
 
 def check(backend: str | None) -> str | None:
@@ -80,20 +72,69 @@ def home(backend: str | None) -> Any:
     return None if backend is None else _HOMES[backend]
 
 
-def kernel(name: str, backend: str | None, like: Any = None) -> Callable[..., Any]:
-    """The raw kernel `name` of the backend that serves an array; superpixels stay on the host with every backend."""
-    chosen = resolve(backend, like)
-    if name in _HOST_ONLY and chosen not in _HOST:
-        chosen = resolve(None)
-    module = _load(chosen)
-    _apply_threads(chosen, module)
-    return getattr(module, name)
+def on_host(backend: str | None) -> str:
+    """The backend for an op that has no kernel elsewhere than on the host: the one asked for if it serves NumPy arrays.
+
+    Raises:
+        ValueError, BackendUnavailable: see `resolve`.
+    """
+    return resolve(backend if check(backend) in _HOST else None)
+
+
+def run(kernel: str, backend: str | None, *arguments: Any, out: tuple[Any, ...]) -> Any:
+    """Run a raw kernel on the backend that serves its first argument.
+
+    Args:
+        kernel: "file.name": the function `name` in the file of that name of each backend's folder.
+        backend: see `resolve`.
+        arguments: what the kernel reads: contiguous arrays, numbers, and packed masks as a tuple (`PackedMasks.raw`).
+        out: the arrays that it writes, whole, in the order of its last parameters.
+
+    Returns:
+        What the kernel returns: None or a whole number.
+
+    Raises:
+        ValueError, BackendUnavailable: see `resolve`.
+    """
+    first = arguments[0]
+    chosen = resolve(backend, first[0] if isinstance(first, tuple) else first)
+    file, name = kernel.split(".")
+    return _RUN[chosen](file, name, arguments, out)
+
+
+def _run_native(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    core = _core()
+    core.set_num_threads(get_num_threads())
+    return core.run(name, (*arguments, *out))
+
+
+def _run_cuda(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    return import_module("esam_fast._cuda").run(name, arguments, out)
+
+
+def _run_numba(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    import numba
+
+    numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    return _function("_numba", file, name)(*arguments, *out)
+
+
+def _run_torch(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    return _function("_torch", file, name)(*arguments, *out)
+
+
+_RUN = {"native": _run_native, "cuda": _run_cuda, "numba": _run_numba, "torch": _run_torch}
 
 
 @cache
-def _load(backend: str) -> Any:
-    module = import_module(_MODULES[backend])
-    return module.kernels() if backend == "cuda" else module
+def _function(folder: str, file: str, name: str) -> Callable[..., Any]:
+    return getattr(import_module(f"esam_fast.{folder}.{file}"), name)
+
+
+@cache
+def _core() -> Any:
+    """The native module; None where it was not built."""
+    return import_module("esam_fast._core") if _is_here("native") else None
 
 
 _num_threads: int | None = None
@@ -116,15 +157,6 @@ def get_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _apply_threads(backend: str, module: ModuleType) -> None:
-    if backend == "native":
-        module.set_num_threads(get_num_threads())
-    elif backend == "numba":
-        import numba
-
-        numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-
-
 def build_info() -> dict[str, Any]:
     """What is built, found and chosen.
 
@@ -134,17 +166,17 @@ def build_info() -> dict[str, Any]:
         simd_available (of the native module; None without it), cuda_built (whether it holds CUDA kernels),
         cuda_devices (how many devices these find) and threads (see `set_num_threads`).
     """
-    native = _load("native") if _is_here("native") else None
+    core = _core()
     return {
         "version": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "backends": available(),
         "default_backend": resolve(None),
-        "compiler": native.compiler if native else None,
-        "simd": native.simd_level() if native else None,
-        "simd_available": native.simd_levels() if native else None,
-        "cuda_built": bool(native and native.cuda_built),
-        "cuda_devices": native.cuda.device_count() if native and native.cuda_built else 0,
+        "compiler": core.compiler if core else None,
+        "simd": core.simd_level() if core else None,
+        "simd_available": core.simd_levels() if core else None,
+        "cuda_built": bool(core and core.cuda_built),
+        "cuda_devices": core.cuda.device_count() if core and core.cuda_built else 0,
         "threads": get_num_threads(),
     }

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from esam_fast import _arrays
-
-if TYPE_CHECKING:
-    from esam_fast.masks import PackedMasks
 
 T = TypeVar("T")
 
@@ -118,19 +115,6 @@ def integer(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def packed(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
-    """PackedMasks, on the grid of `like` if given."""
-    from esam_fast.masks import PackedMasks
-
-    if not isinstance(value, PackedMasks):
-        raise TypeError(f"{name} must be PackedMasks, got {type(value).__name__}")
-    if like is not None and value.shape != like.shape:
-        raise ValueError(f"{name} must be on a grid of shape {like.shape}, got {value.shape}")
-    if like is not None and value.device != like.device:
-        raise ValueError(f"{name} must be {_where(like.device)}, got masks {_where(value.device)}")
-    return value
-
-
 def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | str | None]) -> NDArray[np.int64]:
     """An int64 array with values in [least, end)."""
     checked = array(name, value, np.int64, shape)
@@ -145,7 +129,3 @@ def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
     ):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
-
-
-def _where(place: Any) -> str:
-    return "in NumPy on the host" if place is None else f"on {place}"

@@ -1,4 +1,4 @@
-"""The CUDA backend: the raw kernels of `_core.cuda` under the signatures of the others.
+"""The CUDA backend: runs the kernels of `_core.cuda` on arguments that live on the GPU or in NumPy.
 
 What is on the GPU is handed over as it is. NumPy inputs of a call go there in one copy, NumPy outputs come back in one;
 outputs that live on the GPU cost no wait. Memory is torch's, and so is the stream: everything is asynchronous in the
@@ -7,8 +7,9 @@ order of torch's own work.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -16,35 +17,16 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays
 
-# Each kernel's outputs: so many of its last arguments. Of greedy_cover's, `covered` need not come back.
-_OUTPUTS = {
-    "intersections": 1,
-    "mask_iou": 1,
-    "max_iou": 2,
-    "nms": 1,
-    "cluster_masks": 1,
-    "split_overlaps": 0,
-    "top_k_similarity": 2,
-    "mask_similarity": 1,
-    "greedy_cover": 2,
-    "pack_logits": 4,
-    "measure": 2,
-    "mask_mean": 1,
-    "draw_labels": 1,
-    "measure_labels": 2,
-}
-_CHANGED = {"split_overlaps": 2}  # so many of its first arguments are inputs and outputs
 _ALIGNMENT = 256
 
 
 class TorchMemory:
     """Memory on the GPU where a call's tensors live, or on torch's current one, and torch's current stream there."""
 
-    def __init__(self, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, tensors: list[Any]) -> None:
         import torch
 
         self._torch = torch
-        tensors = [a for a in arguments if _arrays.is_tensor(a)]
         self._device = tensors[0].device if tensors else torch.device("cuda", torch.cuda.current_device())
         self.index: int = self._device.index
         self.stream: int = torch.cuda.current_stream(self._device).cuda_stream
@@ -67,87 +49,84 @@ class TorchMemory:
 
 
 class Kernels:
-    """The kernels of a compiled module by name.
+    """The kernels of a compiled module.
 
     Args:
         module: `_core.cuda`, or what looks like it.
-        memory: makes the memory that a call's arguments ask for.
+        memory: makes the memory that a call with these tensors asks for.
     """
 
-    def __init__(self, module: Any, memory: Callable[[tuple[Any, ...]], Any]) -> None:
+    def __init__(self, module: Any, memory: Callable[[list[Any]], Any]) -> None:
         self._module = module
         self._memory = memory
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name not in _OUTPUTS:
-            raise AttributeError(f"the CUDA backend has no kernel {name!r}")
-        return partial(self._run, name)
-
-    def _run(self, name: str, *arguments: Any) -> Any:
-        memory = self._memory(arguments)
+    def run(self, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+        """Run the kernel `name`; see `_backend.run`."""
+        memory = self._memory([a for a in _flat((arguments, out)) if _arrays.is_tensor(a)])
         borrowed: list[Any] = []  # lives until the work is in the stream, where torch's memory is reused in order
 
         def allocate(size: int) -> int:
             borrowed.append(memory.empty(size))
             return memory.address(borrowed[-1])
 
-        last = range(len(arguments) - _OUTPUTS[name], len(arguments))
-        first = range(_CHANGED.get(name, 0))
-        arrays = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]
-        inputs = _Packed(arguments, [i for i in arrays if i not in last])
-        outputs = _Packed(arguments, [i for i in arrays if i in last])
-        sent = memory.upload(inputs.bytes(arguments))
-        received = memory.empty(outputs.size)
-        borrowed += [sent, received]
-        places = inputs.addresses(memory.address(sent)) | outputs.addresses(memory.address(received))
-        array = self._module.Array
-        handed = [
-            array(places[i], list(a.shape), a.itemsize) if i in places
-            else array(memory.address(a), list(a.shape), a.element_size()) if _arrays.is_tensor(a)
-            else a
-            for i, a in enumerate(arguments)
-        ]  # fmt: skip
+        inputs, outputs = (_Packed([a for a in _flat(some) if isinstance(a, np.ndarray)]) for some in (arguments, out))
+        sent, received = memory.upload(inputs.bytes()), memory.empty(outputs.size)
+        addresses = inputs.addresses(memory.address(sent)) | outputs.addresses(memory.address(received))
+
+        def handed(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(handed, value))
+            if isinstance(value, np.ndarray):
+                return self._module.Array(addresses[id(value)], value.shape, value.dtype.kind, value.itemsize)
+            if _arrays.is_tensor(value):
+                kind = "f" if value.is_floating_point() else "i"
+                return self._module.Array(memory.address(value), value.shape, kind, value.element_size())
+            return value
+
         context = self._module.Context(memory.index, memory.stream, allocate)
-        result = getattr(self._module, name)(context, *handed)
-        if outputs.offsets:
-            outputs.unpack(memory.download(received), arguments, outputs.offsets)
-        changed = [i for i in first if i in inputs.offsets]
-        if changed:
-            inputs.unpack(memory.download(sent), arguments, changed)
+        result = self._module.run(context, name, handed(arguments + out))
+        if outputs.arrays:
+            outputs.unpack(memory.download(received))
         return result
 
 
+def _flat(values: tuple[Any, ...]) -> Iterator[Any]:
+    for value in values:
+        yield from _flat(value) if isinstance(value, tuple) else (value,)
+
+
 class _Packed:
-    """NumPy arrays, some of a call's arguments, side by side in one piece of memory."""
+    """NumPy arrays side by side in one piece of memory."""
 
-    def __init__(self, arguments: tuple[Any, ...], members: list[int]) -> None:
-        self.offsets: dict[int, int] = {}
-        self.size = 0
-        for i in members:
-            self.offsets[i] = self.size
-            self.size += -(-arguments[i].nbytes // _ALIGNMENT) * _ALIGNMENT
+    def __init__(self, arrays: list[NDArray[Any]]) -> None:
+        self.arrays = arrays
+        sizes = [-(-a.nbytes // _ALIGNMENT) * _ALIGNMENT for a in arrays]
+        *self.offsets, self.size = accumulate(sizes, initial=0)
 
-    def bytes(self, arguments: tuple[Any, ...]) -> NDArray[np.uint8]:
-        """All members, copied together."""
+    def bytes(self) -> NDArray[np.uint8]:
+        """All arrays, copied together."""
         data = np.empty(self.size, np.uint8)
-        for i, offset in self.offsets.items():
-            data[offset : offset + arguments[i].nbytes] = arguments[i].reshape(-1).view(np.uint8)
+        for array, offset in zip(self.arrays, self.offsets, strict=True):
+            data[offset : offset + array.nbytes] = array.reshape(-1).view(np.uint8)
         return data
 
     def addresses(self, start: int) -> dict[int, int]:
-        """Each member's address in memory that starts there."""
-        return {i: start + offset for i, offset in self.offsets.items()}
+        """Each array's address, by its id, in memory that starts there."""
+        return {id(array): start + offset for array, offset in zip(self.arrays, self.offsets, strict=True)}
 
-    def unpack(self, data: NDArray[np.uint8], arguments: tuple[Any, ...], members: Any) -> None:
-        """Copy members back into their arrays."""
-        for i in members:
-            array = arguments[i]
-            part = data[self.offsets[i] : self.offsets[i] + array.nbytes]
-            array[...] = part.view(array.dtype).reshape(array.shape)
+    def unpack(self, data: NDArray[np.uint8]) -> None:
+        """Copy what came back into the arrays."""
+        for array, offset in zip(self.arrays, self.offsets, strict=True):
+            array[...] = data[offset : offset + array.nbytes].view(array.dtype).reshape(array.shape)
 
 
-def kernels() -> Kernels:
-    """The kernels of the native module, in torch's memory."""
+@cache
+def _kernels() -> Kernels:
     from esam_fast import _core
 
     return Kernels(_core.cuda, TorchMemory)
+
+
+def run(name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    """Run a kernel of the native module in torch's memory; see `_backend.run`."""
+    return _kernels().run(name, arguments, out)

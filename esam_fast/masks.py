@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _arrays, _check
+from esam_fast import _arrays, _backend, _check
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -44,7 +44,7 @@ class PackedMasks:
         object.__setattr__(self, "box", _check.array("box", self.box, np.int32, (n, 4)))
 
     @classmethod
-    def from_bool(cls, masks: Bool) -> PackedMasks:
+    def from_bool(cls, masks: Bool, *, backend: str | None = None) -> PackedMasks:
         """Pack bool [N, h, w].
 
         Raises:
@@ -55,14 +55,14 @@ class PackedMasks:
         packed = np.zeros((n, words_per_mask((h, w)) * 8), np.uint8)
         bits = np.packbits(masks.reshape(n, h * w), axis=1, bitorder="little")
         packed[:, : bits.shape[1]] = bits
-        return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w))
+        return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w), backend=backend)
 
     @classmethod
     def from_words(cls, words: Any, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
-        """Masks from their words: areas and boxes are measured."""
-        from esam_fast.ops import measure
-
-        area, box = measure(words, shape, backend=backend)
+        """Masks from their words: areas and boxes are measured; see `ops.measure`."""
+        words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
+        area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
+        _backend.run("packing.measure", backend, words, *shape, out=(area, box))
         return cls(words, area, box, shape)
 
     @classmethod
@@ -79,7 +79,7 @@ class PackedMasks:
     def concatenate(cls, parts: list[PackedMasks]) -> PackedMasks:
         """The masks of all parts, in order, on their common grid (at least one part)."""
         for i, part in enumerate(parts):
-            _check.packed(f"parts[{i}]", part, parts[0])
+            check_masks(f"parts[{i}]", part, parts[0])
         return cls(
             _arrays.concatenate([p.words for p in parts]),
             np.concatenate([p.area for p in parts]),
@@ -88,13 +88,18 @@ class PackedMasks:
         )
 
     @classmethod
-    def from_labels(cls, labels: Labels, n: int) -> PackedMasks:
+    def from_labels(cls, labels: Labels, n: int, *, backend: str | None = None) -> PackedMasks:
         """The n disjoint masks of a label map int32 [h, w]: mask i is where the label is i; negative: none."""
         words = np.zeros((n, words_per_mask(labels.shape)), np.uint64)
         pixel = np.flatnonzero(labels.ravel() >= 0)
         bit = np.uint64(1) << (pixel % 64).astype(np.uint64)
         np.bitwise_or.at(words, (labels.ravel()[pixel], pixel // 64), bit)
-        return cls.from_words(words, labels.shape)
+        return cls.from_words(words, labels.shape, backend=backend)
+
+    @property
+    def raw(self) -> tuple[Any, Int, NDArray[np.int32], int, int]:
+        """What a kernel gets: words, area, box, h, w."""
+        return self.words, self.area, self.box, *self.shape
 
     @property
     def device(self) -> Any:
@@ -108,11 +113,10 @@ class PackedMasks:
 
     def to_labels(self) -> Labels:
         """Label map int32 [h, w] of disjoint masks: the index of the mask that holds each pixel, -1 where none does."""
-        if self.device is not None:
-            from esam_fast._torch.bits import labels_of
-
-            return _arrays.host(labels_of(self.words, self.shape))
         labels = np.full(self.shape, -1, np.int32)
+        if self.device is not None:
+            _backend.run("packing.to_labels", "torch", self.raw, out=(labels,))
+            return labels
         for i in range(len(self)):
             labels.ravel()[self.pixels(i)] = i
         return labels
@@ -139,7 +143,7 @@ class PackedMasks:
         """The masks at these indices (integers, or a bool per mask)."""
         return PackedMasks(_arrays.take(self.words, indices), self.area[indices], self.box[indices], self.shape)
 
-    def painted(self, covered: PackedMasks | None = None) -> PackedMasks:
+    def painted(self, covered: PackedMasks | None = None, *, backend: str | None = None) -> PackedMasks:
         """Masks in order, each without the pixels of those before it, nor of `covered`, one mask on the same grid."""
         words = _arrays.copy(self.words)
         start = words[:0] if covered is None else covered.words
@@ -147,14 +151,30 @@ class PackedMasks:
         for row in words:
             row &= ~taken
             taken |= row
-        return PackedMasks.from_words(words, self.shape)
+        return PackedMasks.from_words(words, self.shape, backend=backend)
 
-    def united(self, groups: Int, n: int) -> PackedMasks:
+    def united(self, groups: Int, n: int, *, backend: str | None = None) -> PackedMasks:
         """Disjoint masks joined into n: mask k holds the pixels of those whose group, int64 [N], is k."""
-        return PackedMasks.from_words(_arrays.join_rows(self.words, groups, n), self.shape)
+        return PackedMasks.from_words(_arrays.join_rows(self.words, groups, n), self.shape, backend=backend)
 
     def __len__(self) -> int:
         return len(self.words)
+
+
+def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
+    """PackedMasks, on the grid of `like`, and where it lives, if given.
+
+    Raises:
+        TypeError: not PackedMasks. ValueError: another grid or place.
+    """
+    if not isinstance(value, PackedMasks):
+        raise TypeError(f"{name} must be PackedMasks, got {type(value).__name__}")
+    if like is not None and value.shape != like.shape:
+        raise ValueError(f"{name} must be on a grid of shape {like.shape}, got {value.shape}")
+    if like is not None and value.device != like.device:
+        wanted, came = ("in NumPy on the host" if m.device is None else f"on {m.device}" for m in (like, value))
+        raise ValueError(f"{name} must be {wanted}, got masks {came}")
+    return value
 
 
 def words_per_mask(shape: tuple[int, int]) -> int:
@@ -247,7 +267,7 @@ class PointMasks:
     channels: NDArray[np.int8] = field(default_factory=lambda: np.zeros((0, 3), np.int8))
 
     def __post_init__(self) -> None:
-        n3 = len(_check.packed("masks", self.masks))
+        n3 = len(check_masks("masks", self.masks))
         if n3 % 3:
             raise ValueError(f"masks must hold three masks a point, got {n3} masks")
         shape = (n3 // 3, 3)

@@ -128,7 +128,9 @@ class Esam:
     def _draw(self, entities: Entities, logits: Any, grid: MaskGrid) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
         members = entities.members
-        planes = entity_planes(logits, members.masks, entities.kept, entities.owner, entities.masks)
+        planes = entity_planes(
+            logits, members.masks, entities.kept, entities.owner, entities.masks, backend=self.backend
+        )
         order = by_score(entities.scores)
         planes = _arrays.take(planes, order)
         labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 HERE = ROOT / "tests" / "cuda_emulation"
 SANITIZER = os.environ.get("ESAM_EMULATED_SANITIZER")  # "thread" or "address"; see sanitize.py
 SANITIZE = [f"-fsanitize={SANITIZER}", "-g"] if SANITIZER else []
-FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wno-unknown-pragmas", *SANITIZE]
+WARN = ["-Wall", "-Wno-unknown-pragmas"]
+FLAGS = ["-x", "c++", "-std=c++20", "-O2", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", *WARN, *SANITIZE]
 POISON = 0xA5
 
 
@@ -34,8 +35,8 @@ class HostMemory:
     index = 0
     stream = 0
 
-    def __init__(self, arguments: tuple[Any, ...]) -> None:
-        assert not any(type(a).__module__ == "torch" for a in arguments)
+    def __init__(self, tensors: list[Any]) -> None:
+        assert not tensors
 
     def empty(self, size: int) -> NDArray[np.uint8]:
         return np.full(size, POISON, np.uint8)
@@ -51,21 +52,21 @@ class HostMemory:
 
 
 class Apart(_cuda._Packed):
-    """Each array in memory of its own, so that what lies beyond it is nobody's."""
+    """Each array in memory of its own, so that the sanitizer sees an access beyond it."""
 
-    def __init__(self, arguments: tuple[Any, ...], members: list[int]) -> None:
-        super().__init__(arguments, members)
-        self.own = {i: np.empty(arguments[i].nbytes, np.uint8) for i in members}
+    def __init__(self, arrays: list[NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self.own = [np.empty(array.nbytes, np.uint8) for array in arrays]
 
     def addresses(self, start: int) -> dict[int, int]:
-        for i, own in self.own.items():
-            own[:] = (ctypes.c_uint8 * len(own)).from_address(start + self.offsets[i])
-        return {i: int(own.ctypes.data) for i, own in self.own.items()}
+        for own, offset in zip(self.own, self.offsets, strict=True):
+            own[:] = (ctypes.c_uint8 * len(own)).from_address(start + offset)
+        return {id(array): int(own.ctypes.data) for array, own in zip(self.arrays, self.own, strict=True)}
 
-    def unpack(self, data: NDArray[np.uint8], arguments: tuple[Any, ...], members: Any) -> None:
-        for i, own in self.own.items():
-            data[self.offsets[i] : self.offsets[i] + len(own)] = own
-        super().unpack(data, arguments, members)
+    def unpack(self, data: NDArray[np.uint8]) -> None:
+        for own, offset in zip(self.own, self.offsets, strict=True):
+            data[offset : offset + len(own)] = own
+        super().unpack(data)
 
 
 def kernels(cache: Path) -> _cuda.Kernels:

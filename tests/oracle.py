@@ -1,9 +1,8 @@
 """The algorithm in plain NumPy on bool arrays [N, h, w]: what the tests compare every backend with.
 
 Written for reading, not for speed, from docs/ALGORITHM.md alone: nothing here imports esam_fast, and
-esam_fast never imports this. The ops are in `oracle_ops` and are offered here too; below are the stages and
-`segment`. A "piece" is one of the model's masks together with the grid pixels it holds in the end; an entity
-is one or more of them.
+esam_fast never imports this. The ops are in `oracle_ops`; here are the stages and `segment`. A "piece" is one
+of the model's masks together with the grid pixels it holds in the end; an entity is one or more of them.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from oracle_ops import (
     split_overlaps,
     top_k_similarity,
 )
-from oracle_ops import mask_iou as mask_iou
-from oracle_ops import pack_logits as pack_logits
 
 
 class Masks(NamedTuple):

@@ -24,14 +24,14 @@ ESAM_HD inline bool outranks(float score_p, float score_q, double margin) {
 
 ESAM_HD inline std::int64_t min64(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
-// Where the boxes of two masks meet: the words that can hold common pixels, and how many pixels that can be.
-struct Meeting {
-  std::int64_t most;        // upper bound of the intersection: areas and common box
+// The words in which two masks can have common pixels, and how many common pixels there can be, by boxes and areas.
+struct CommonWords {
+  std::int64_t most;        // upper bound of the intersection
   std::size_t first, last;  // words [first, last)
 };
 
-ESAM_HD inline Meeting meeting(const std::int32_t* a, std::int64_t area_a, const std::int32_t* b,
-                               std::int64_t area_b, int w) {
+ESAM_HD inline CommonWords common_words(const std::int32_t* a, std::int64_t area_a, const std::int32_t* b,
+                                        std::int64_t area_b, int w) {
   const int x0 = a[0] > b[0] ? a[0] : b[0], y0 = a[1] > b[1] ? a[1] : b[1];
   const int x1 = a[2] < b[2] ? a[2] : b[2], y1 = a[3] < b[3] ? a[3] : b[3];
   if (x0 >= x1 || y0 >= y1) return {0, 0, 0};
@@ -39,6 +39,10 @@ ESAM_HD inline Meeting meeting(const std::int32_t* a, std::int64_t area_a, const
   const std::size_t start = static_cast<std::size_t>(y0) * w + x0;
   const std::size_t end = static_cast<std::size_t>(y1 - 1) * w + x1;
   return {min64(common, min64(area_a, area_b)), start / 64, (end + 63) / 64};
+}
+
+ESAM_HD inline CommonWords common_words(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j) {
+  return common_words(a.box + 4 * i, a.area[i], b.box + 4 * j, b.area[j], a.w);
 }
 
 // Whether a guide with these votes and this score comes before another: more votes, higher score, lower index.

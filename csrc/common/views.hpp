@@ -1,5 +1,6 @@
 // Non-owning shapes over memory that Python allocated.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -10,6 +11,12 @@
 #endif
 
 namespace esam {
+
+template <class T, std::size_t axes>
+struct Array {
+  T* data;  // row-major
+  std::array<std::int64_t, axes> shape;
+};
 
 struct Masks {
   const std::uint64_t* words;  // [n, stride()], bit i of a mask = pixel i, row-major

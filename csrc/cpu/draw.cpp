@@ -3,8 +3,8 @@
 #include <cmath>
 #include <vector>
 
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
-#include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 
@@ -32,9 +32,11 @@ struct Axis {
 
 }  // namespace
 
-void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, int h, int w, int rows, int cols,
-                 double content_h, double content_w, std::int32_t* labels, std::int64_t image_h,
-                 std::int64_t image_w) {
+// planes [n, h, w], box [n, 4], labels [image_h, image_w]
+void draw_labels(Array<const float, 3> planes, const std::int32_t* box, int rows, int cols, double content_h,
+                 double content_w, Array<std::int32_t, 2> labels) {
+  const std::int64_t n = planes.shape[0], h = planes.shape[1], w = planes.shape[2];
+  const std::int64_t image_h = labels.shape[0], image_w = labels.shape[1];
   const Axis ys(image_h, content_h, rows), xs(image_w, content_w, cols);
   struct Span {
     std::int64_t y0, y1, x0, x1;
@@ -53,16 +55,16 @@ void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, i
     for (std::int64_t k = 0; k < n; ++k)
       if (spans[k].y0 < last && spans[k].y1 > first) live.push_back(k);
     for (std::int64_t y = first; y < last; ++y) {
-      std::int32_t* label = labels + y * image_w;
+      std::int32_t* label = labels.data + y * image_w;
       std::fill(label, label + image_w, 0);
       std::fill(best.begin(), best.end(), 0.0f);
       for (const std::int64_t k : live) {
         const Span& span = spans[k];
         if (y < span.y0 || y >= span.y1 || span.x0 >= span.x1) continue;
-        const float* plane = planes + k * static_cast<std::size_t>(h) * w;
+        const float* plane = planes.data + k * h * w;
         const int from = xs.low[span.x0], to = xs.high[span.x1 - 1] + 1;
-        simd().blend(plane + static_cast<std::size_t>(ys.low[y]) * w + from,
-                     plane + static_cast<std::size_t>(ys.high[y]) * w + from, ys.t[y], to - from, row.data() + from);
+        simd().blend(plane + ys.low[y] * w + from, plane + ys.high[y] * w + from, ys.t[y], to - from,
+                     row.data() + from);
         for (std::int64_t x = span.x0; x < span.x1; ++x) {
           const float v = between(row[xs.low[x]], row[xs.high[x]], xs.t[x]);
           const bool wins = v > best[x];
@@ -74,8 +76,10 @@ void draw_labels(const float* planes, const std::int32_t* box, std::int64_t n, i
   });
 }
 
-void measure_labels(const std::int32_t* labels, std::int64_t h, std::int64_t w, std::int64_t n, std::int64_t* area,
-                    std::int32_t* box) {
+// Of the labels 1..n in a map [h, w]: areas [n] and boxes [n, 4].
+void measure_labels(Array<const std::int32_t, 2> labels, Array<std::int64_t, 1> areas, std::int32_t* box) {
+  const std::int64_t h = labels.shape[0], w = labels.shape[1], n = areas.shape[0];
+  std::int64_t* area = areas.data;
   const auto extend = [&](std::int32_t label, std::int64_t from, std::int64_t to, std::int64_t y) {
     if (label < 1 || label > n) return;
     std::int32_t* b = box + 4 * (label - 1);
@@ -88,12 +92,15 @@ void measure_labels(const std::int32_t* labels, std::int64_t h, std::int64_t w, 
   std::fill(area, area + n, 0);
   std::fill(box, box + 4 * n, 0);
   for (std::int64_t y = 0; y < h; ++y) {
-    const std::int32_t* row = labels + y * w;
+    const std::int32_t* row = labels.data + y * w;
     for (std::int64_t x = 0, from = 0; x < w; from = x) {
       while (x < w && row[x] == row[from]) ++x;
       extend(row[from], from, x, y);
     }
   }
 }
+
+ESAM_KERNEL(draw_labels);
+ESAM_KERNEL(measure_labels);
 
 }  // namespace esam

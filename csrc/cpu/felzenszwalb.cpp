@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "cpu/ops.hpp"
+#include "common/kernel.hpp"
 #include "cpu/parallel.hpp"
 
 namespace esam {
@@ -149,9 +149,11 @@ void prefetch([[maybe_unused]] const void* at) {
 
 }  // namespace
 
-std::int32_t felzenszwalb(const std::uint8_t* image, std::int64_t h, std::int64_t w, float scale, const float* kernel,
-                          std::int64_t radius, std::int64_t min_size, std::int32_t* labels) {
-  std::vector<Edge> edges = sorted_edges(smooth(image, h, w, kernel, radius), h, w);
+// image [h, w, 3], kernel [2 * radius + 1], labels [h, w]. Returns the number of segments.
+std::int32_t felzenszwalb(Array<const std::uint8_t, 3> image, float scale, Array<const float, 1> kernel,
+                          std::int64_t min_size, std::int32_t* labels) {
+  const std::int64_t h = image.shape[0], w = image.shape[1], radius = kernel.shape[0] / 2;
+  std::vector<Edge> edges = sorted_edges(smooth(image.data, h, w, kernel.data, radius), h, w);
   Forest forest(h * w);
   std::vector<float> limit(h * w, scale);  // Int + scale / size, at roots; Int: the largest edge inside a segment
   const auto pixels = [&](const Edge& e) {
@@ -189,5 +191,7 @@ std::int32_t felzenszwalb(const std::uint8_t* image, std::int64_t h, std::int64_
   }
   return segments;
 }
+
+ESAM_KERNEL(felzenszwalb);
 
 }  // namespace esam

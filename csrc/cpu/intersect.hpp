@@ -5,16 +5,12 @@
 
 namespace esam {
 
-inline Meeting meet(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j) {
-  return meeting(a.box + 4 * i, a.area[i], b.box + 4 * j, b.area[j], a.w);
-}
-
-inline std::int64_t intersection(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j, const Meeting& m) {
+inline std::int64_t intersection(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j, const CommonWords& m) {
   return m.most == 0 ? 0 : simd().and_count(a.mask(i) + m.first, b.mask(j) + m.first, m.last - m.first);
 }
 
 inline std::int64_t intersection(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j) {
-  return intersection(a, i, b, j, meet(a, i, b, j));
+  return intersection(a, i, b, j, common_words(a, i, b, j));
 }
 
 }  // namespace esam

@@ -4,9 +4,9 @@
 #include <bit>
 #include <vector>
 
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
 #include "cpu/intersect.hpp"
-#include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 
 namespace esam {
@@ -61,8 +61,8 @@ class Leaders {
 };
 
 // Visits masks in `order`. claims(p, iou) tells whether leader p claims a mask with that IoU; it must be monotone
-// in iou, and false below `least`. A mask that no earlier leader claims becomes a leader itself. leader[q] = who
-// claimed q (q: itself).
+// in iou, and false below `least`. A mask that no earlier leader claims becomes a leader itself. leader[q]: the
+// mask that claimed q (q itself: none did).
 template <class Claims>
 void claim(const Masks& masks, const std::int64_t* order, double least, const Claims& claims, std::int64_t* leader) {
   constexpr std::int64_t block = 512;
@@ -72,9 +72,10 @@ void claim(const Masks& masks, const std::int64_t* order, double least, const Cl
     const std::int64_t area = masks.area[q], all = static_cast<std::int64_t>(masks.h) * masks.w;
     const std::int64_t low = static_cast<std::int64_t>(ratio * static_cast<double>(area));
     const std::int64_t high = static_cast<double>(area) < ratio * static_cast<double>(all)
-                                  ? static_cast<std::int64_t>(static_cast<double>(area) / ratio) : all;
+                                  ? static_cast<std::int64_t>(static_cast<double>(area) / ratio)
+                                  : all;
     return leaders.first(settled, low, high, [&](const Leaders::Leader& p) {
-      const Meeting m = meeting(p.box, p.area, masks.box + 4 * q, area, masks.w);
+      const CommonWords m = common_words(p.box, p.area, masks.box + 4 * q, area, masks.w);
       return claims(p.mask, iou(m.most, p.area, area)) &&
              claims(p.mask, iou(intersection(masks, p.mask, masks, q, m), p.area, area));
     });
@@ -105,5 +106,8 @@ void nms(const Masks& masks, const std::int64_t* order, const double* thresholds
 void cluster_masks(const Masks& masks, const std::int64_t* order, double threshold, std::int64_t* representative) {
   claim(masks, order, threshold, [&](std::int64_t, double value) { return value >= threshold; }, representative);
 }
+
+ESAM_KERNEL(nms);
+ESAM_KERNEL(cluster_masks);
 
 }  // namespace esam

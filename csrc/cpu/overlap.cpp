@@ -1,12 +1,12 @@
-// Overlap splitting with guidance (Eqs. 5 and 6): every overlap of two object masks goes to one owner.
+// Overlap splitting by guides (Eqs. 5 and 6): every overlap of two object masks goes to one owner.
 #include <algorithm>
 #include <bit>
 #include <numeric>
 #include <vector>
 
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
 #include "cpu/intersect.hpp"
-#include "cpu/ops.hpp"
 
 namespace esam {
 namespace {
@@ -27,7 +27,7 @@ class Ballot {
   }
 
   // The guide with most votes among the points in a & b, words [first, last): ties go to the higher score, then
-  // to the lower index; -1 where nobody votes. `counts` [guides] is all zero before and after.
+  // to the lower index; -1 without a vote. `counts` [guides] is all zero before and after.
   std::int64_t winner(const std::uint64_t* a, const std::uint64_t* b, std::size_t first, std::size_t last,
                       const float* scores, std::vector<std::int64_t>& counts) const {
     std::vector<std::int64_t> voted;
@@ -46,23 +46,27 @@ class Ballot {
   }
 
  private:
-  std::vector<std::uint64_t> marks_;   // pixels with voting points
-  std::vector<std::int64_t> start_;    // first vote of each pixel in guide_
+  std::vector<std::uint64_t> marks_;  // pixels with voting points
+  std::vector<std::int64_t> start_;   // first vote of each pixel in guide_
   std::vector<std::int64_t> guide_;
 };
 
 }  // namespace
 
-void split_overlaps(std::uint64_t* words, std::int64_t* area, const Masks& masks, const std::int64_t* order,
-                    const std::int64_t* point_pixel, const std::int64_t* point_guide, std::int64_t n_points,
-                    const float* scores, const Masks& guides, const float* guide_scores, double delta,
-                    double score_margin) {
-  const Ballot ballot(point_pixel, point_guide, n_points, masks.stride());
+// point_pixel, point_guide [points]; words [n, stride], area [n]: of the masks afterwards
+void split_overlaps(const Masks& given, const std::int64_t* order, Array<const std::int64_t, 1> point_pixel,
+                    const std::int64_t* point_guide, const float* scores, const Masks& guides,
+                    const float* guide_scores, double delta, double score_margin, std::uint64_t* words,
+                    std::int64_t* area) {
+  std::copy_n(given.words, given.n * given.stride(), words);
+  std::copy_n(given.area, given.n, area);
+  const Masks masks{words, area, given.box, given.n, given.h, given.w};  // as they stand; the boxes may be too large
+  const Ballot ballot(point_pixel.data, point_guide, point_pixel.shape[0], masks.stride());
   std::vector<std::int64_t> counts(guides.n, 0);
   for (std::int64_t i = 0; i < masks.n; ++i)
     for (std::int64_t j = i + 1; j < masks.n; ++j) {
       const std::int64_t p = order[i], q = order[j];
-      const Meeting m = meet(masks, p, masks, q);
+      const CommonWords m = common_words(masks, p, masks, q);
       const std::int64_t common = intersection(masks, p, masks, q, m);
       if (common == 0) continue;
       bool p_loses = false;
@@ -80,5 +84,7 @@ void split_overlaps(std::uint64_t* words, std::int64_t* area, const Masks& masks
       area[p_loses ? p : q] -= common;
     }
 }
+
+ESAM_KERNEL(split_overlaps);
 
 }  // namespace esam

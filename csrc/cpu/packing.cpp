@@ -3,8 +3,8 @@
 #include <bit>
 #include <vector>
 
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
-#include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 
@@ -42,9 +42,11 @@ std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 
 }  // namespace
 
-void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, int cols, float offset,
-                 std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
-  const std::size_t pixels = static_cast<std::size_t>(h) * w, stride = (pixels + 63) / 64;
+// logits [n, h, w], of which rows x cols are content; words [n, stride], area, stability [n], box [n, 4]
+void pack_logits(Array<const float, 3> logits, int rows, int cols, float offset, std::uint64_t* words,
+                 std::int64_t* area, std::int32_t* box, float* stability) {
+  const std::int64_t n = logits.shape[0], w = logits.shape[2];
+  const std::size_t pixels = logits.shape[1] * w, stride = (pixels + 63) / 64;
   parallel_for(n, worth(0.3 * pixels), [&](std::int64_t first, std::int64_t last) {
     const auto above = simd().above;
     std::vector<std::uint64_t> row((cols + 63) / 64);
@@ -55,7 +57,7 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
       std::int64_t high = 0, low = 0;
       for (int y = 0; y < rows; ++y) {
         const std::size_t start = static_cast<std::size_t>(y) * w;
-        const Above exceed = above(logits + i * pixels + start, cols, offset, row.data());
+        const Above exceed = above(logits.data + i * pixels + start, cols, offset, row.data());
         low += exceed.low, high += exceed.high;
         for (int x = 0; x < cols; x += 64) {
           const std::uint64_t bits = row[x / 64];
@@ -72,7 +74,10 @@ void pack_logits(const float* logits, std::int64_t n, int h, int w, int rows, in
   });
 }
 
-void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area, std::int32_t* box) {
+// masks [n, stride], area [n], box [n, 4]
+void measure(Array<const std::uint64_t, 2> masks, int h, int w, std::int64_t* area, std::int32_t* box) {
+  const std::uint64_t* words = masks.data;
+  const std::int64_t n = masks.shape[0];
   const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
   parallel_for(n, worth(0.03 * h * w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
@@ -84,5 +89,8 @@ void measure(const std::uint64_t* words, std::int64_t n, int h, int w, std::int6
     }
   });
 }
+
+ESAM_KERNEL(pack_logits);
+ESAM_KERNEL(measure);
 
 }  // namespace esam

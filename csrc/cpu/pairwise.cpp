@@ -1,7 +1,7 @@
 // Mask IoU for all pairs, and each mask's best match.
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
 #include "cpu/intersect.hpp"
-#include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 
 namespace esam {
@@ -10,10 +10,10 @@ namespace {
 // Intersections of masks i .. i + 3 of `a` with masks j .. j + 3 of `b`: together where the words they need are mostly
 // the same, else one by one. out[4, 4].
 void tile_intersections(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j, std::int64_t* out) {
-  Meeting m[16];
+  CommonWords m[16];
   std::size_t first = ~std::size_t{0}, last = 0, wanted = 0;
   for (int k = 0; k < 16; ++k) {
-    m[k] = meet(a, i + k / 4, b, j + k % 4);
+    m[k] = common_words(a, i + k / 4, b, j + k % 4);
     wanted += m[k].last - m[k].first;
     if (m[k].most > 0) first = std::min(first, m[k].first), last = std::max(last, m[k].last);
   }
@@ -72,7 +72,7 @@ void max_iou(const Masks& a, const Masks& b, double* best, std::int64_t* index) 
       best[i] = 0.0;
       index[i] = b.n > 0 ? 0 : -1;
       for (std::int64_t j = 0; j < b.n; ++j) {
-        const Meeting m = meet(a, i, b, j);
+        const CommonWords m = common_words(a, i, b, j);
         if (!(iou(m.most, a.area[i], b.area[j]) > best[i])) continue;
         const double value = iou(intersection(a, i, b, j, m), a.area[i], b.area[j]);
         if (value > best[i]) best[i] = value, index[i] = j;
@@ -80,5 +80,9 @@ void max_iou(const Masks& a, const Masks& b, double* best, std::int64_t* index) 
     }
   });
 }
+
+ESAM_KERNEL(intersections);
+ESAM_KERNEL(mask_iou);
+ESAM_KERNEL(max_iou);
 
 }  // namespace esam

@@ -1,4 +1,4 @@
-// Plain threads: started for one call and joined at its end, so they meet neither OpenMP's nor torch's pools.
+// Plain threads: started for one call and joined at its end, apart from OpenMP's and torch's pools.
 #pragma once
 #include <algorithm>
 #include <atomic>

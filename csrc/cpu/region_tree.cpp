@@ -1,6 +1,4 @@
 // A binary partition tree: neighbouring regions merge, the cheapest pair first, until one is left.
-#include "cpu/region_tree.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -9,19 +7,21 @@
 #include <utility>
 #include <vector>
 
+#include "common/kernel.hpp"
+
 namespace esam {
 namespace {
 
-struct Border {               // what two neighbours share
-  std::int32_t low, high;     // their nodes
-  std::int64_t length;        // pixel sides
-  double strength;            // summed along it
+struct Border {            // what two neighbours share
+  std::int32_t low, high;  // their nodes
+  std::int64_t length;     // pixel sides
+  double strength;         // summed along it
 };
 
 // Pixel sides between different labels, summed to one border a pair in raster order, sorted by (low, high).
 std::vector<Border> borders(const std::int32_t* labels, const float* boundary, std::int64_t h, std::int64_t w) {
   std::vector<Border> sides;
-  const auto meet = [&](std::int64_t p, std::int64_t q) {
+  const auto add_side = [&](std::int64_t p, std::int64_t q) {
     if (labels[p] == labels[q]) return;
     const auto [low, high] = std::minmax(labels[p], labels[q]);
     sides.push_back({low, high, 1, std::max(boundary[p], boundary[q])});
@@ -29,8 +29,8 @@ std::vector<Border> borders(const std::int32_t* labels, const float* boundary, s
   for (std::int64_t y = 0; y < h; ++y)
     for (std::int64_t x = 0; x < w; ++x) {
       const std::int64_t p = y * w + x;
-      if (x + 1 < w) meet(p, p + 1);
-      if (y + 1 < h) meet(p, p + w);
+      if (x + 1 < w) add_side(p, p + 1);
+      if (y + 1 < h) add_side(p, p + w);
     }
   std::stable_sort(sides.begin(), sides.end(), [](const Border& a, const Border& b) {
     return std::pair{a.low, a.high} < std::pair{b.low, b.high};
@@ -49,9 +49,11 @@ std::vector<Border> borders(const std::int32_t* labels, const float* boundary, s
 
 }  // namespace
 
-void region_tree(const std::int32_t* labels, const float* boundary, const float* features, std::int64_t h,
-                 std::int64_t w, std::int64_t channels, std::int32_t regions, std::int32_t* parent, double* height,
-                 std::int64_t* area, std::int64_t* perimeter, double* strength) {
+// labels [h, w] in 0..regions-1, boundary [h, w], planes [h, w, channels]; the outputs [2 * regions - 1]
+void region_tree(const std::int32_t* labels, const float* boundary, Array<const float, 3> planes, std::int32_t regions,
+                 std::int32_t* parent, double* height, std::int64_t* area, std::int64_t* perimeter, double* strength) {
+  const float* features = planes.data;
+  const std::int64_t h = planes.shape[0], w = planes.shape[1], channels = planes.shape[2];
   const std::int32_t nodes = 2 * regions - 1;
   std::fill_n(parent, nodes, -1);
   std::fill_n(height, nodes, 0.0);
@@ -122,5 +124,7 @@ void region_tree(const std::int32_t* labels, const float* boundary, const float*
     around[a] = around[b] = {};
   }
 }
+
+ESAM_KERNEL(region_tree);
 
 }  // namespace esam

@@ -65,8 +65,8 @@ void blend_portable(const float* left, const float* right, float t, int n, float
 
 #ifdef ESAM_X86
 __attribute__((target("avx2"))) inline __m256i count_bytes(__m256i v) {
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1,
-                                         2, 2, 3, 2, 3, 3, 4);
+  const __m256i table =
+      _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(15);
   const __m256i lo = _mm256_shuffle_epi8(table, _mm256_and_si256(v, low));
   const __m256i hi = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(v, 4), low));
@@ -74,7 +74,7 @@ __attribute__((target("avx2"))) inline __m256i count_bytes(__m256i v) {
 }
 
 __attribute__((target("avx2,popcnt"))) std::int64_t and_count_avx2(const std::uint64_t* a, const std::uint64_t* b,
-                                                                    std::size_t n) {
+                                                                   std::size_t n) {
   __m256i sum = _mm256_setzero_si256();
   std::size_t i = 0;
   for (; i + 4 <= n; i += 4) {
@@ -136,7 +136,7 @@ __attribute__((target("avx2"))) void blend_avx2(const float* left, const float* 
 #define ESAM_AVX512 "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq"
 
 __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::uint64_t* a, const std::uint64_t* b,
-                                                                    std::size_t n) {
+                                                                   std::size_t n) {
   __m512i sum0 = _mm512_setzero_si512(), sum1 = sum0;
   std::size_t i = 0;
   for (; i + 16 <= n; i += 16) {
@@ -154,8 +154,7 @@ __attribute__((target(ESAM_AVX512))) std::int64_t and_count_avx512(const std::ui
 }
 
 __attribute__((target(ESAM_AVX512))) void and_count_tile_avx512(const std::uint64_t* a, const std::uint64_t* b,
-                                                                 std::size_t stride, std::size_t n,
-                                                                 std::int64_t* out) {
+                                                                std::size_t stride, std::size_t n, std::int64_t* out) {
   __m512i sum[16];
   for (__m512i& each : sum) each = _mm512_setzero_si512();
   for (std::size_t word = 0; word < n; word += 8) {
@@ -165,8 +164,7 @@ __attribute__((target(ESAM_AVX512))) void and_count_tile_avx512(const std::uint6
     for (int j = 0; j < 4; ++j) {
       const __m512i column = _mm512_maskz_loadu_epi64(live, b + j * stride + word);
       for (int i = 0; i < 4; ++i)
-        sum[4 * i + j] =
-            _mm512_add_epi64(sum[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(row[i], column)));
+        sum[4 * i + j] = _mm512_add_epi64(sum[4 * i + j], _mm512_popcnt_epi64(_mm512_and_si512(row[i], column)));
     }
   }
 #pragma GCC unroll 16  // else the sums live in memory
@@ -229,9 +227,8 @@ std::int64_t and_count_neon(const std::uint64_t* a, const std::uint64_t* b, std:
 #endif
 
 std::vector<Simd> found_variants() {
-  std::vector<Simd> found = {
-      {"portable", and_count_portable, and_count_tile<and_count_portable>, dot_panel<dot_block_portable, 16>,
-       above_portable, blend_portable}};
+  std::vector<Simd> found = {{"portable", and_count_portable, and_count_tile<and_count_portable>,
+                              dot_panel<dot_block_portable, 16>, above_portable, blend_portable}};
 #ifdef ESAM_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt"))

@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/kernel.hpp"
 #include "common/rules.hpp"
-#include "cpu/ops.hpp"
 #include "cpu/parallel.hpp"
 #include "cpu/simd.hpp"
 
@@ -16,9 +16,9 @@ std::int64_t key_of(std::int32_t value, std::int64_t index) {
 }
 std::int32_t value_of(std::int64_t key) { return static_cast<std::int32_t>(key >> 32); }
 std::int32_t index_of(std::int64_t key) { return static_cast<std::int32_t>(UINT32_MAX - (key & UINT32_MAX)); }
-constexpr std::int64_t nobody = INT64_MIN;
+constexpr std::int64_t none = INT64_MIN;
 
-// Put a key in its place among the k best, descending; without a branch, since where it falls is anybody's guess.
+// Put a key in its place among the k best, descending; without a branch, which would often be predicted wrongly.
 void offer(std::int64_t* best, std::int64_t k, std::int64_t key) {
   for (std::int64_t slot = k - 1; slot > 0; --slot) best[slot] = std::min(best[slot - 1], std::max(best[slot], key));
   best[0] = std::max(best[0], key);
@@ -32,8 +32,10 @@ bool any_above(const std::int32_t* eight, std::int32_t limit) {
 
 }  // namespace
 
-void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t c, std::int64_t k,
-                      std::int32_t* index, std::int32_t* value) {
+// vectors [n, c]; index, value [n, k]
+void top_k_similarity(Array<const std::int16_t, 2> vectors, std::int64_t k, std::int32_t* index, std::int32_t* value) {
+  const std::int16_t* features = vectors.data;
+  const std::int64_t n = vectors.shape[0], c = vectors.shape[1];
   // Copies filled up with zeros: of the rows, to fours; of the columns, as panels [pairs, panel_columns, 2].
   const std::int64_t pairs = (c + 1) / 2, fours = (n + 3) / 4, panels = (n + panel_columns - 1) / panel_columns;
   std::vector<std::int16_t> row(fours * 4 * pairs * 2), panel(panels * panel_columns * pairs * 2);
@@ -49,7 +51,7 @@ void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t
     std::vector<std::int64_t> best(4 * k);
     for (std::int64_t i = 4 * first; i < std::min(n, 4 * last); i += 4) {
       const std::int64_t rows = std::min<std::int64_t>(4, n - i);
-      std::fill(best.begin(), best.end(), nobody);
+      std::fill(best.begin(), best.end(), none);
       for (std::int64_t j = 0; j < n; j += panel_columns) {
         simd().dot_panel(row.data() + i * pairs * 2, pairs * 2, panel.data() + j * pairs * 2, pairs, dot);
         const std::int64_t columns = std::min<std::int64_t>(panel_columns, n - j);
@@ -64,30 +66,35 @@ void top_k_similarity(const std::int16_t* features, std::int64_t n, std::int64_t
           }
       }
       for (std::int64_t slot = 0; slot < rows * k; ++slot) {
-        index[i * k + slot] = best[slot] == nobody ? -1 : index_of(best[slot]);
-        value[i * k + slot] = best[slot] == nobody ? 0 : value_of(best[slot]);
+        index[i * k + slot] = best[slot] == none ? -1 : index_of(best[slot]);
+        value[i * k + slot] = best[slot] == none ? 0 : value_of(best[slot]);
       }
     }
   });
 }
 
-void mask_similarity(const std::int32_t* neighbours, std::int64_t n, std::int64_t k, const std::int32_t* membership,
-                     std::int64_t masks, double* out) {
+// neighbours [n, k], membership [n], out [masks, masks]
+void mask_similarity(Array<const std::int32_t, 2> neighbours, const std::int32_t* membership, std::int64_t masks,
+                     double* out) {
+  const std::int64_t n = neighbours.shape[0], k = neighbours.shape[1];
   std::vector<std::int64_t> count(masks * masks, 0), centres(masks, 0);
   for (std::int64_t c = 0; c < n; ++c) {
     const std::int32_t i = membership[c];
     if (i < 0) continue;
     ++centres[i];
     for (std::int64_t slot = 0; slot < k; ++slot) {
-      const std::int32_t other = neighbours[c * k + slot];
+      const std::int32_t other = neighbours.data[c * k + slot];
       if (other >= 0 && membership[other] >= 0) ++count[i * masks + membership[other]];
     }
   }
   for (std::int64_t i = 0; i < masks; ++i)
     for (std::int64_t j = 0; j < masks; ++j)
-      out[i * masks + j] = i == j ? 0.0
-                                  : std::max(share(count[i * masks + j], centres[i] * k),
-                                             share(count[j * masks + i], centres[j] * k));
+      out[i * masks + j] =
+          i == j ? 0.0
+                 : std::max(share(count[i * masks + j], centres[i] * k), share(count[j * masks + i], centres[j] * k));
 }
+
+ESAM_KERNEL(top_k_similarity);
+ESAM_KERNEL(mask_similarity);
 
 }  // namespace esam

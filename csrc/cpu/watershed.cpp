@@ -3,11 +3,14 @@
 #include <array>
 #include <vector>
 
-#include "cpu/ops.hpp"
+#include "common/kernel.hpp"
 
 namespace esam {
 
-std::int32_t watershed(const std::uint8_t* relief, std::int64_t h, std::int64_t w, std::int32_t* labels) {
+// image, labels [h, w]. Returns the number of basins.
+std::int32_t watershed(Array<const std::uint8_t, 2> image, std::int32_t* labels) {
+  const std::uint8_t* relief = image.data;
+  const std::int64_t h = image.shape[0], w = image.shape[1];
   const auto around = [=](std::int32_t p, auto&& visit) {  // up, left, right, down
     const std::int64_t x = p % w;
     if (p >= w) visit(static_cast<std::int32_t>(p - w));
@@ -16,7 +19,7 @@ std::int32_t watershed(const std::uint8_t* relief, std::int64_t h, std::int64_t 
     if (p + w < h * w) visit(static_cast<std::int32_t>(p + w));
   };
   std::fill_n(labels, h * w, -1);
-  std::vector<std::int32_t> flat;          // the plateau being looked at
+  std::vector<std::int32_t> flat;  // the plateau being looked at
   std::vector<char> seen(h * w, 0);
   std::array<std::vector<std::int32_t>, 256> queue;
   std::int32_t basins = 0;
@@ -50,5 +53,7 @@ std::int32_t watershed(const std::uint8_t* relief, std::int64_t h, std::int64_t 
   }
   return basins;
 }
+
+ESAM_KERNEL(watershed);
 
 }  // namespace esam

@@ -1,4 +1,4 @@
-// Who would claim whom: bit j of row i tells whether the i-th mask of an order claims the j-th, j > i.
+// All claims of masks on later ones: bit j of row i tells whether the i-th mask of an order claims the j-th, j > i.
 #pragma once
 #include "cuda/launch.cuh"
 
@@ -21,12 +21,12 @@ __global__ void __launch_bounds__(32 * claim_warps)
     bool open = false;
     if (j > i && j < masks.n) {
       const std::int64_t q = order[j];
-      open = claims(p, iou(meet(masks, p, masks, q).most, masks.area[p], masks.area[q]));
+      open = claims(p, iou(common_words(masks, p, masks, q).most, masks.area[p], masks.area[q]));
     }
     for (unsigned left = __ballot_sync(full, open); left; left &= left - 1) {
       const int one = __ffs(static_cast<int>(left)) - 1;
       const std::int64_t q = order[base + one];
-      const Meeting m = meet(masks, p, masks, q);
+      const CommonWords m = common_words(masks, p, masks, q);
       const int common = warp_intersection(masks.mask(p), masks.mask(q), m.first, m.last);
       if (claims(p, iou(common, masks.area[p], masks.area[q]))) claimed |= 1u << one;
     }
@@ -56,7 +56,7 @@ struct AtLeast {
   __device__ bool operator()(std::int64_t, double value) const { return value >= threshold; }
 };
 
-struct Meets {
+struct Overlaps {
   __device__ bool operator()(std::int64_t, double value) const { return value > 0.0; }
 };
 

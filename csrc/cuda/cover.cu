@@ -1,6 +1,5 @@
 // Greedy cover (Sec. 3.4): again and again the mask that covers most of what is still uncovered.
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -9,11 +8,12 @@ constexpr int threads = 1024, warps = threads / 32;
 
 // One block. Gains never grow, so a warp counts a mask again only while its last known gain could still win.
 __global__ void __launch_bounds__(threads)
-    cover(Masks masks, const std::int64_t* order, std::uint64_t* covered, double min_gain, std::int64_t* bound,
-          std::int64_t* picks, std::int64_t* gains, std::int64_t* picked) {
+    cover(Masks masks, const std::int64_t* order, const std::uint64_t* given, double min_gain, std::uint64_t* covered,
+          std::int64_t* bound, std::int64_t* picks, std::int64_t* gains, std::int64_t* picked) {
   __shared__ std::int64_t most[warps], where[warps];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   for (std::int64_t k = threadIdx.x; k < masks.n; k += threads) bound[k] = masks.area[order[k]];
+  for (std::size_t word = threadIdx.x; word < masks.stride(); word += threads) covered[word] = given[word];
   __syncthreads();
   for (std::int64_t count = 0;; ++count) {
     std::int64_t best_gain = 0, best = -1;  // a position in the order
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(threads)
       const bool beaten = bound[k] <= best_gain;
       __syncwarp();  // everyone has read the bound
       if (beaten) continue;
-      const Meeting own = meet(masks, order[k], masks, order[k]);
+      const CommonWords own = common_words(masks, order[k], masks, order[k]);
       const std::uint64_t* mask = masks.mask(order[k]);
       int gain = 0;
       for (std::size_t word = own.first + lane; word < own.last; word += 32)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(threads)
       return;
     }
     const std::int64_t pick = order[best];
-    const Meeting own = meet(masks, pick, masks, pick);
+    const CommonWords own = common_words(masks, pick, masks, pick);
     for (std::size_t word = own.first + threadIdx.x; word < own.last; word += threads)
       covered[word] |= masks.mask(pick)[word];
     if (threadIdx.x == 0) picks[count] = pick, gains[count] = best_gain, bound[best] = 0;
@@ -51,16 +51,18 @@ __global__ void __launch_bounds__(threads)
 }  // namespace
 
 std::int64_t greedy_cover(const Context& context, const Masks& masks, const std::int64_t* order,
-                          std::uint64_t* covered, double min_gain, std::int64_t* picks, std::int64_t* gains) {
+                          const std::uint64_t* given, double min_gain, std::int64_t* picks, std::int64_t* gains) {
   if (masks.n == 0) return 0;
   std::int64_t* picked = context.room<std::int64_t>(1);
-  launch("greedy_cover", &cover, 1, threads, context, masks, order, covered, min_gain,
-         context.room<std::int64_t>(masks.n), picks, gains, picked);
+  launch("greedy_cover", &cover, 1, threads, context, masks, order, given, min_gain,
+         context.room<std::uint64_t>(masks.stride()), context.room<std::int64_t>(masks.n), picks, gains, picked);
   std::int64_t count = 0;
   check(cudaMemcpyAsync(&count, picked, sizeof count, cudaMemcpyDeviceToHost, context.stream),
         "greedy_cover: cudaMemcpyAsync");
   check(cudaStreamSynchronize(context.stream), "greedy_cover: cudaStreamSynchronize");
   return count;
 }
+
+ESAM_KERNEL(greedy_cover);
 
 }  // namespace esam::cuda

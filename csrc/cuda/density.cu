@@ -1,6 +1,5 @@
 // Mean of a plane over each mask: the density of a mask (Eq. 3).
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -15,7 +14,7 @@ __global__ void __launch_bounds__(32 * warps) mean(Masks masks, const double* pl
   if (i >= masks.n) return;
   const int lane = threadIdx.x % 32;
   double* values = gathered[threadIdx.x / 32];
-  const Meeting own = meet(masks, i, masks, i);
+  const CommonWords own = common_words(masks, i, masks, i);
   double sum = 0.0;
   for (std::size_t word = own.first; word < own.last; ++word) {
     const std::uint64_t bits = masks.mask(i)[word];
@@ -34,5 +33,7 @@ __global__ void __launch_bounds__(32 * warps) mean(Masks masks, const double* pl
 void mask_mean(const Context& context, const Masks& masks, const double* plane, double* out) {
   launch("mask_mean", &mean, tiles(masks.n, warps), 32 * warps, context, masks, plane, out);
 }
+
+ESAM_KERNEL(mask_mean);
 
 }  // namespace esam::cuda

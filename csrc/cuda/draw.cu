@@ -1,6 +1,5 @@
 // Entities at full resolution: each pixel goes to the plane with the largest positive bilinear sample.
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -93,21 +92,27 @@ __global__ void close(std::int64_t n, const std::int64_t* area, std::int32_t* bo
 
 }  // namespace
 
-void draw_labels(const Context& context, const float* planes, const std::int32_t* box, std::int64_t n, int h, int w,
-                 int rows, int cols, double content_h, double content_w, std::int32_t* labels, std::int64_t image_h,
-                 std::int64_t image_w) {
+void draw_labels(const Context& context, Array<const float, 3> planes, const std::int32_t* box, int rows, int cols,
+                 double content_h, double content_w, Array<std::int32_t, 2> labels) {
+  const std::int64_t n = planes.shape[0], image_h = labels.shape[0], image_w = labels.shape[1];
+  const int h = static_cast<int>(planes.shape[1]), w = static_cast<int>(planes.shape[2]);
   const std::int64_t columns = tiles(image_w, width);
-  launch("draw_labels", &draw, columns * tiles(image_h, height), threads, context, planes, box, n, h, w, rows, cols,
-         content_h, content_w, labels, image_h, image_w, columns);
+  launch("draw_labels", &draw, columns * tiles(image_h, height), threads, context, planes.data, box, n, h, w, rows,
+         cols, content_h, content_w, labels.data, image_h, image_w, columns);
 }
 
-void measure_labels(const Context& context, const std::int32_t* labels, std::int64_t h, std::int64_t w,
-                    std::int64_t n, std::int64_t* area, std::int32_t* box) {
+void measure_labels(const Context& context, Array<const std::int32_t, 2> labels, Array<std::int64_t, 1> areas,
+                    std::int32_t* box) {
+  const std::int64_t h = labels.shape[0], w = labels.shape[1], n = areas.shape[0];
+  std::int64_t* area = areas.data;
   const std::int64_t pieces = tiles(w, run);
   launch("measure_labels: clear", &clear, tiles(n, threads), threads, context, n, area, box);
-  launch("measure_labels: tally", &tally, tiles(h * pieces, threads), threads, context, labels, h, w, n, pieces, area,
-         box);
+  launch("measure_labels: tally", &tally, tiles(h * pieces, threads), threads, context, labels.data, h, w, n, pieces,
+         area, box);
   launch("measure_labels: close", &close, tiles(n, threads), threads, context, n, area, box);
 }
+
+ESAM_KERNEL(draw_labels);
+ESAM_KERNEL(measure_labels);
 
 }  // namespace esam::cuda

@@ -1,5 +1,5 @@
-// What every CUDA file needs: checked launches, and a warp's joint work. Launches go through the runtime's C function, so
-// that the same source also runs on a CPU in the tests.
+// What every CUDA file needs: checked launches, and a warp's joint work. Launches go through the runtime's C function,
+// so that the same source also runs on a CPU in the tests.
 #pragma once
 #include <array>
 #include <tuple>
@@ -28,10 +28,6 @@ template <class T>
 __device__ T warp_sum(T value) {
   for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(full, value, step);
   return value;
-}
-
-__device__ inline Meeting meet(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j) {
-  return meeting(a.box + 4 * i, a.area[i], b.box + 4 * j, b.area[j], a.w);
 }
 
 // Common pixels in words [first, last) of two masks, counted by a warp; every lane gets the sum.

@@ -1,6 +1,5 @@
 // Greedy NMS (Eqs. 1 and 4) and gallery clustering: all claims as bits at once, then the greedy scan by one block.
 #include "cuda/claims.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -20,7 +19,7 @@ struct Represent {
 };
 
 // Visits the masks in order, 64 at a time: thread 0 settles these among themselves, then every thread takes what their
-// leaders claim of later masks, a word each. claimed [words]: who is claimed so far.
+// leaders claim of later masks, a word each. claimed [words]: the masks claimed so far.
 template <class Result>
 __global__ void __launch_bounds__(scan_threads)
     scan(const std::uint64_t* bits, const std::int64_t* order, std::int64_t n, std::int64_t words,
@@ -66,8 +65,8 @@ void greedy(const char* name, const Context& context, const Masks& masks, const 
   if (masks.n == 0) return;
   const std::uint64_t* bits = claim_matrix(name, context, masks, order, claims);
   const std::int64_t words = tiles(masks.n, 64);
-  launch(name, &scan<Result>, 1, scan_threads, context, bits, order, masks.n, words,
-         context.room<std::uint64_t>(words), result);
+  launch(name, &scan<Result>, 1, scan_threads, context, bits, order, masks.n, words, context.room<std::uint64_t>(words),
+         result);
 }
 
 }  // namespace
@@ -80,5 +79,8 @@ void cluster_masks(const Context& context, const Masks& masks, const std::int64_
                    std::int64_t* representative) {
   greedy("cluster_masks", context, masks, order, AtLeast{threshold}, Represent{representative});
 }
+
+ESAM_KERNEL(nms);
+ESAM_KERNEL(cluster_masks);
 
 }  // namespace esam::cuda

@@ -1,6 +1,5 @@
-// Overlap splitting with guidance (Eqs. 5 and 6): every overlap of two object masks goes to one owner.
+// Overlap splitting by guides (Eqs. 5 and 6): every overlap of two object masks goes to one owner.
 #include "cuda/claims.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -18,7 +17,7 @@ __device__ std::int64_t block_sum(int value, int* part) {
   return sum;
 }
 
-__device__ std::int64_t block_intersection(const std::uint64_t* a, const std::uint64_t* b, const Meeting& m,
+__device__ std::int64_t block_intersection(const std::uint64_t* a, const std::uint64_t* b, const CommonWords& m,
                                            int* part) {
   int count = 0;
   for (std::size_t word = m.first + threadIdx.x; word < m.last; word += threads) count += __popcll(a[word] & b[word]);
@@ -38,7 +37,7 @@ __device__ std::int64_t leader(const Ballot& ballot, std::int64_t a, std::int64_
   return stays ? a : b;
 }
 
-// The guide with most votes among the points in both masks; -1 where nobody votes.
+// The guide with most votes among the points in both masks; -1 without a vote.
 __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, const std::uint64_t* b,
                               std::int64_t* part) {
   const auto votes = [&](std::int64_t point) {
@@ -64,10 +63,11 @@ __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, cons
   return best;
 }
 
-// One block takes the pairs that met, one by one in the order, since each looks at what the ones before it left.
+// One block takes the overlapping pairs, one by one in the order, since each looks at what the ones before it left.
 __global__ void __launch_bounds__(threads)
-    split(std::uint64_t* words, std::int64_t* area, Masks masks, const std::int64_t* order, const std::uint64_t* met,
-          const float* scores, Masks guides, Ballot ballot, double delta, double score_margin) {
+    split(std::uint64_t* words, std::int64_t* area, Masks masks, const std::int64_t* order,
+          const std::uint64_t* overlapping, const float* scores, Masks guides, Ballot ballot, double delta,
+          double score_margin) {
   __shared__ int counts[warps];
   __shared__ std::int64_t best[warps];
   const std::int64_t row_words = (masks.n + 63) / 64;
@@ -75,9 +75,9 @@ __global__ void __launch_bounds__(threads)
   __syncthreads();
   for (std::int64_t i = 0; i < masks.n; ++i)
     for (std::int64_t word = i / 64; word < row_words; ++word)
-      for (std::uint64_t left = met[i * row_words + word]; left; left &= left - 1) {
+      for (std::uint64_t left = overlapping[i * row_words + word]; left; left &= left - 1) {
         const std::int64_t p = order[i], q = order[word * 64 + __ffsll(static_cast<long long>(left)) - 1];
-        const Meeting m = meet(masks, p, masks, q);
+        const CommonWords m = common_words(masks, p, masks, q);
         const std::int64_t p_area = area[p], q_area = area[q];
         const std::int64_t common = block_intersection(masks.mask(p), masks.mask(q), m, counts);
         if (common == 0) continue;
@@ -87,11 +87,11 @@ __global__ void __launch_bounds__(threads)
           guide = elect(ballot, masks.mask(p), masks.mask(q), best);
         bool p_loses = !p_outranks && p_area > q_area;
         if (guide >= 0) {
-          const std::uint64_t* guidance = guides.mask(guide);
+          const std::uint64_t* guide_mask = guides.mask(guide);
           const std::int64_t with_p =
-              block_intersection(masks.mask(p), guidance, meet(masks, p, guides, guide), counts);
+              block_intersection(masks.mask(p), guide_mask, common_words(masks, p, guides, guide), counts);
           const std::int64_t with_q =
-              block_intersection(masks.mask(q), guidance, meet(masks, q, guides, guide), counts);
+              block_intersection(masks.mask(q), guide_mask, common_words(masks, q, guides, guide), counts);
           p_loses = iou(with_p, p_area, guides.area[guide]) < iou(with_q, q_area, guides.area[guide]);
         }
         std::uint64_t* loser = words + (p_loses ? p : q) * masks.stride();
@@ -105,16 +105,21 @@ __global__ void __launch_bounds__(threads)
 
 }  // namespace
 
-void split_overlaps(const Context& context, std::uint64_t* words, std::int64_t* area, const Masks& masks,
-                    const std::int64_t* order, const std::int64_t* point_pixel, const std::int64_t* point_guide,
-                    std::int64_t n_points, const float* scores, const Masks& guides, const float* guide_scores,
-                    double delta, double score_margin) {
-  if (masks.n == 0) return;
-  // Masks only shrink: who does not meet at the start never will.
-  const std::uint64_t* met = claim_matrix("split_overlaps", context, masks, order, Meets{});
-  const Ballot ballot{point_pixel, point_guide, n_points, guide_scores, context.room<int>(guides.n)};
-  launch("split_overlaps", &split, 1, threads, context, words, area, masks, order, met, scores, guides, ballot,
+void split_overlaps(const Context& context, const Masks& given, const std::int64_t* order,
+                    Array<const std::int64_t, 1> point_pixel, const std::int64_t* point_guide, const float* scores,
+                    const Masks& guides, const float* guide_scores, double delta, double score_margin,
+                    std::uint64_t* words, std::int64_t* area) {
+  if (given.n == 0) return;
+  context.copy(given.words, given.n * given.stride(), words);
+  context.copy(given.area, given.n, area);
+  const Masks masks{words, area, given.box, given.n, given.h, given.w};  // as they stand; the boxes may be too large
+  // Masks only shrink: no overlap appears that was not there at the start.
+  const std::uint64_t* overlapping = claim_matrix("split_overlaps", context, masks, order, Overlaps{});
+  const Ballot ballot{point_pixel.data, point_guide, point_pixel.shape[0], guide_scores, context.room<int>(guides.n)};
+  launch("split_overlaps", &split, 1, threads, context, words, area, masks, order, overlapping, scores, guides, ballot,
          delta, score_margin);
 }
+
+ESAM_KERNEL(split_overlaps);
 
 }  // namespace esam::cuda

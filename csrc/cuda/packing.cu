@@ -1,6 +1,5 @@
 // Logits to bits in one pass, with area, box and stability; areas and boxes of masks already packed.
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -47,8 +46,8 @@ __device__ void close(Shared& shared, const Extent& extent, std::int64_t* area, 
 
 // A block a plane [h, w]; a warp makes a word at a time, two ballots of 32 pixels.
 __global__ void __launch_bounds__(threads)
-    pack(const float* logits, int h, int w, int rows, int cols, float offset, std::uint64_t* words,
-         std::int64_t* area, std::int32_t* box, float* stability) {
+    pack(const float* logits, int h, int w, int rows, int cols, float offset, std::uint64_t* words, std::int64_t* area,
+         std::int32_t* box, float* stability) {
   __shared__ Shared shared;
   open(shared);
   const std::int64_t i = blockIdx.x, pixels = static_cast<std::int64_t>(h) * w, stride = (pixels + 63) / 64;
@@ -87,7 +86,8 @@ __global__ void __launch_bounds__(threads)
     while (bits) {
       const std::int64_t first = word * 64 + __ffsll(static_cast<long long>(bits)) - 1;
       const int y = static_cast<int>(first / w);
-      const std::int64_t left = static_cast<std::int64_t>(y + 1) * w - word * 64;  // bits of the word up to the row's end
+      const std::int64_t left =
+          static_cast<std::int64_t>(y + 1) * w - word * 64;  // bits of the word up to the row's end
       const std::uint64_t row = left >= 64 ? bits : bits & ((std::uint64_t{1} << left) - 1);
       const std::int64_t last = word * 64 + 63 - __clzll(static_cast<long long>(row));
       extent.add(static_cast<int>(first - static_cast<std::int64_t>(y) * w),
@@ -100,14 +100,18 @@ __global__ void __launch_bounds__(threads)
 
 }  // namespace
 
-void pack_logits(const Context& context, const float* logits, std::int64_t n, int h, int w, int rows, int cols,
-                 float offset, std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
-  launch("pack_logits", &pack, n, threads, context, logits, h, w, rows, cols, offset, words, area, box, stability);
+void pack_logits(const Context& context, Array<const float, 3> logits, int rows, int cols, float offset,
+                 std::uint64_t* words, std::int64_t* area, std::int32_t* box, float* stability) {
+  const auto [n, h, w] = logits.shape;
+  launch("pack_logits", &pack, n, threads, context, logits.data, h, w, rows, cols, offset, words, area, box, stability);
 }
 
-void measure(const Context& context, const std::uint64_t* words, std::int64_t n, int h, int w, std::int64_t* area,
+void measure(const Context& context, Array<const std::uint64_t, 2> masks, int h, int w, std::int64_t* area,
              std::int32_t* box) {
-  launch("measure", &measure_masks, n, threads, context, words, h, w, area, box);
+  launch("measure", &measure_masks, masks.shape[0], threads, context, masks.data, h, w, area, box);
 }
+
+ESAM_KERNEL(pack_logits);
+ESAM_KERNEL(measure);
 
 }  // namespace esam::cuda

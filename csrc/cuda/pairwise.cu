@@ -1,13 +1,12 @@
 // Mask IoU for all pairs, and each mask's best match.
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
 
-constexpr int tile = 32;   // masks of each side that a block compares
-constexpr int step = 32;   // words of them in shared memory at a time
-constexpr int side = 16;   // threads along a tile's edge; each takes 2 x 2 pairs
+constexpr int tile = 32;  // masks of each side that a block compares
+constexpr int step = 32;  // words of them in shared memory at a time
+constexpr int side = 16;  // threads along a tile's edge; each takes 2 x 2 pairs
 
 struct Count {
   using Out = std::int32_t;
@@ -19,7 +18,7 @@ struct Iou {
   __device__ static Out of(std::int64_t inter, std::int64_t a, std::int64_t b) { return iou(inter, a, b); }
 };
 
-// out [a.n, b.n]. A block reads only the words where boxes of its tile meet; none where no two do. Of a set with
+// out [a.n, b.n]. A block reads only the words where boxes of its tile overlap. Of a set with
 // itself (`same`) the blocks under the diagonal have nothing to do: the others write both halves.
 template <class Value>
 __global__ void __launch_bounds__(side* side)
@@ -35,7 +34,7 @@ __global__ void __launch_bounds__(side* side)
   for (int pair = 0; pair < 4; ++pair) {
     const std::int64_t i = i0 + ty + pair / 2 * side, j = j0 + tx + pair % 2 * side;
     if (i >= a.n || j >= b.n) continue;
-    const Meeting m = meet(a, i, b, j);
+    const CommonWords m = common_words(a, i, b, j);
     if (m.most == 0) continue;
     first = m.first < first ? m.first : first;
     last = m.last > last ? m.last : last;
@@ -87,30 +86,30 @@ constexpr int warps = 8;
 // and only where that could win the warp counts together.
 __global__ void __launch_bounds__(32 * warps) best_match(Masks a, Masks b, double* best, std::int64_t* index) {
   __shared__ double found[warps];
-  __shared__ std::int64_t who[warps];
+  __shared__ std::int64_t where[warps];
   const std::int64_t i = blockIdx.x;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   double most = 0.0;
   std::int64_t at = -1;
   for (std::int64_t base = 32 * warp; base < b.n; base += 32 * warps) {
     const std::int64_t mine = base + lane;
-    const Meeting m = mine < b.n ? meet(a, i, b, mine) : Meeting{0, 0, 0};
+    const CommonWords m = mine < b.n ? common_words(a, i, b, mine) : CommonWords{0, 0, 0};
     const double bound = m.most > 0 ? iou(m.most, a.area[i], b.area[mine]) : 0.0;
     for (unsigned open = __ballot_sync(full, bound > most); open; open &= open - 1) {
       const int one = __ffs(static_cast<int>(open)) - 1;
       if (!(__shfl_sync(full, bound, one) > most)) continue;
       const std::int64_t j = base + one;
-      const Meeting common = meet(a, i, b, j);
+      const CommonWords common = common_words(a, i, b, j);
       const double value =
           iou(warp_intersection(a.mask(i), b.mask(j), common.first, common.last), a.area[i], b.area[j]);
       if (value > most) most = value, at = j;
     }
   }
-  if (lane == 0) found[warp] = most, who[warp] = at;
+  if (lane == 0) found[warp] = most, where[warp] = at;
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int k = 1; k < warps; ++k)
-    if (found[k] > most || (found[k] == most && who[k] >= 0 && who[k] < at)) most = found[k], at = who[k];
+    if (found[k] > most || (found[k] == most && where[k] >= 0 && where[k] < at)) most = found[k], at = where[k];
   best[i] = most;
   index[i] = at >= 0 ? at : b.n > 0 ? 0 : -1;
 }
@@ -128,5 +127,9 @@ void mask_iou(const Context& context, const Masks& a, const Masks& b, double* ou
 void max_iou(const Context& context, const Masks& a, const Masks& b, double* best, std::int64_t* index) {
   launch("max_iou", &best_match, a.n, 32 * warps, context, a, b, best, index);
 }
+
+ESAM_KERNEL(intersections);
+ESAM_KERNEL(mask_iou);
+ESAM_KERNEL(max_iou);
 
 }  // namespace esam::cuda

@@ -1,6 +1,5 @@
 // Centroid top-k similarity and the mask similarity that follows from it (Eq. 7).
 #include "cuda/launch.cuh"
-#include "cuda/ops.hpp"
 
 namespace esam::cuda {
 namespace {
@@ -98,30 +97,35 @@ __global__ void shares(const std::int32_t* count, const std::int32_t* centres, s
 
 }  // namespace
 
-void top_k_similarity(const Context& context, const std::int16_t* features, std::int64_t n, std::int64_t c,
-                      std::int64_t k, std::int32_t* index, std::int32_t* value) {
+void top_k_similarity(const Context& context, Array<const std::int16_t, 2> vectors, std::int64_t k, std::int32_t* index,
+                      std::int32_t* value) {
+  const std::int64_t n = vectors.shape[0], c = vectors.shape[1];
   std::int32_t* products = context.room<std::int32_t>(min64(rows, n) * n);
   const std::int64_t columns = tiles(n, tile);
   for (std::int64_t first = 0; first < n; first += rows) {
     const std::int64_t count = min64(rows, n - first);
-    launch("top_k_similarity: dots", &dots, tiles(count, tile) * columns, side * side, context, features, n, c, first,
-           count, columns, products);
-    launch("top_k_similarity: select", &select, tiles(count, warps), 32 * warps, context, products, n, first, count,
-           k, index, value);
+    launch("top_k_similarity: dots", &dots, tiles(count, tile) * columns, side * side, context, vectors.data, n, c,
+           first, count, columns, products);
+    launch("top_k_similarity: select", &select, tiles(count, warps), 32 * warps, context, products, n, first, count, k,
+           index, value);
   }
 }
 
-void mask_similarity(const Context& context, const std::int32_t* neighbours, std::int64_t n, std::int64_t k,
-                     const std::int32_t* membership, std::int64_t masks, double* out) {
+void mask_similarity(const Context& context, Array<const std::int32_t, 2> neighbours, const std::int32_t* membership,
+                     std::int64_t masks, double* out) {
+  const std::int64_t n = neighbours.shape[0], k = neighbours.shape[1];
   constexpr int threads = 256;
   std::int32_t* count = context.room<std::int32_t>(masks * masks + masks);
   std::int32_t* centres = count + masks * masks;
   launch("mask_similarity: clear", &clear, tiles(masks * masks + masks, threads), threads, context, count,
          masks * masks + masks);
-  launch("mask_similarity: tally", &tally, tiles(n * k, threads), threads, context, neighbours, n, k, membership,
+  launch("mask_similarity: tally", &tally, tiles(n * k, threads), threads, context, neighbours.data, n, k, membership,
          masks, count, centres);
-  launch("mask_similarity: shares", &shares, tiles(masks * masks, threads), threads, context, count, centres, masks,
-         k, out);
+  launch("mask_similarity: shares", &shares, tiles(masks * masks, threads), threads, context, count, centres, masks, k,
+         out);
 }
+
+ESAM_KERNEL(top_k_similarity);
+ESAM_KERNEL(mask_similarity);
 
 }  // namespace esam::cuda

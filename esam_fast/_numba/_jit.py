@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+Masks = tuple[Words, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

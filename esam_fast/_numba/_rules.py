@@ -1,4 +1,4 @@
-"""The decisions every kernel shares: where two masks can meet, how much they do, and the IoU that follows."""
+"""The rules that kernels share: where two masks can overlap, by how much they do, and their IoU."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ._jit import Int32s, Words, jit
 
 
 @jit
-def meeting(a_box: Int32s, b_box: Int32s) -> int:
+def box_intersection(a_box: Int32s, b_box: Int32s) -> int:
     """Pixels that two boxes share."""
     width = min(a_box[2], b_box[2]) - max(a_box[0], b_box[0])
     height = min(a_box[3], b_box[3]) - max(a_box[1], b_box[1])
@@ -45,4 +45,4 @@ def iou(inter: int, a_area: int, b_area: int) -> float:
 @jit
 def iou_bound(a_area: int, a_box: Int32s, b_area: int, b_box: Int32s) -> float:
     """An IoU that two masks cannot exceed; rounding keeps the order of quotients, so pruning is exact."""
-    return iou(min(a_area, b_area, meeting(a_box, b_box)), a_area, b_area)
+    return iou(min(a_area, b_area, box_intersection(a_box, b_box)), a_area, b_area)

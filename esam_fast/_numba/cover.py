@@ -5,27 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from ._bits import popcount
-from ._jit import Int32s, Int64s, Words, jit
+from ._jit import Int64s, Masks, Words, jit
 from ._rules import word_range
 
 
 @jit
-def greedy_cover(
-    words: Words,  # [N, W]
-    area: Int64s,
-    box: Int32s,
-    h: int,
-    w: int,
-    order: Int64s,
-    covered: Words,  # [W], changed in place
-    min_gain: float,
-    picks: Int64s,  # [N]
-    gains: Int64s,  # [N]
-) -> int:
+def greedy_cover(masks: Masks, order: Int64s, given: Words, min_gain: float, picks: Int64s, gains: Int64s) -> int:
     """Pick the mask with most uncovered pixels (ties: earlier in `order`) until that is under min_gain or 0.
+
+    given [W] is covered at the start; picks, gains [N]; returns the number of picks.
 
     Gains never grow, so an old gain bounds the new one: only the mask in front is ever counted again.
     """
+    words, area, box, _, w = masks
+    covered = given.copy()
     bound = area[order]
     counted_at = np.full(order.size, -1, np.int64)
     picked = 0

@@ -6,7 +6,7 @@ import numpy as np
 from numba import prange
 
 from ._bits import lowest_bit
-from ._jit import Doubles, Int32s, Int64s, Words, jit, parallel_jit
+from ._jit import Doubles, Masks, Words, jit, parallel_jit
 from ._rules import word_range
 
 
@@ -22,12 +22,10 @@ def _sum_one(words: Words, first: int, last: int, plane: Doubles) -> float:
 
 
 @parallel_jit
-def _mask_mean(words: Words, area: Int64s, box: Int32s, w: int, plane: Doubles, out: Doubles) -> None:
+def mask_mean(masks: Masks, plane: Doubles, out: Doubles) -> None:
+    """Mean of plane [h, w] over the pixels of each mask, 0 for an empty one: out [N]."""
+    words, area, box, _, w = masks
+    flat = plane.ravel()
     for n in prange(area.size):
         first, last = word_range(box[n], box[n], w)
-        out[n] = _sum_one(words[n], first, last, plane) / area[n] if area[n] > 0 else 0.0
-
-
-def mask_mean(words: Words, area: Int64s, box: Int32s, h: int, w: int, plane: Doubles, out: Doubles) -> None:
-    """Mean of plane [h, w] over the pixels of each mask, 0 for an empty one: out [N]."""
-    _mask_mean(words, area, box, w, plane.ravel(), out)
+        out[n] = _sum_one(words[n], first, last, flat) / area[n] if area[n] > 0 else 0.0

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Bools, Doubles, Int32s, Int64s, Words, jit
+from ._jit import Bools, Doubles, Int64s, Masks, jit
 from ._rules import intersection, iou, iou_bound
 
 
 @jit
-def nms(
-    words: Words, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, thresholds: Doubles, keep: Bools
-) -> None:
+def nms(masks: Masks, order: Int64s, thresholds: Doubles, keep: Bools) -> None:
     """Visit in `order`: a live mask p is kept and removes every later q with IoU(p, q) > thresholds[p]."""
+    words, area, box, _, w = masks
     keep[:] = False
     live = order.copy()
     count = live.size
@@ -33,17 +32,9 @@ def nms(
 
 
 @jit
-def cluster_masks(
-    words: Words,
-    area: Int64s,
-    box: Int32s,
-    h: int,
-    w: int,
-    order: Int64s,
-    threshold: float,
-    representative: Int64s,
-) -> None:
+def cluster_masks(masks: Masks, order: Int64s, threshold: float, representative: Int64s) -> None:
     """Visit in `order`: a mask joins the first representative with IoU >= threshold, else becomes one."""
+    words, area, box, _, w = masks
     leaders = np.empty(order.size, np.int64)
     count = 0
     for q in order:

@@ -5,27 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from ._bits import lowest_bit
-from ._jit import Floats, Int32s, Int64s, Words, jit
+from ._jit import Floats, Int64s, Masks, Words, jit
 from ._rules import intersection, iou, word_range
 
 
 @jit
-def _by_pixel(point_pixel: Int64s, point_rep: Int64s, pixels: int) -> tuple[Int64s, Int64s, Words]:
+def _by_pixel(point_pixel: Int64s, point_guide: Int64s, pixels: int) -> tuple[Int64s, Int64s, Words]:
     """Votes at pixel i are votes[start[i]:start[i + 1]]; bit i of the last array: there are some."""
     start = np.zeros(pixels + 2, np.int64)
     voted = np.zeros((pixels + 63) // 64, np.uint64)
-    for i in range(point_rep.size):
-        if point_rep[i] >= 0:
+    for i in range(point_guide.size):
+        if point_guide[i] >= 0:
             pixel = point_pixel[i]
             start[pixel + 2] += 1
             voted[pixel >> 6] |= np.uint64(1) << np.uint64(pixel & 63)
     for pixel in range(pixels + 1):
         start[pixel + 1] += start[pixel]
     votes = np.empty(start[pixels + 1], np.int64)
-    for i in range(point_rep.size):
-        if point_rep[i] >= 0:
+    for i in range(point_guide.size):
+        if point_guide[i] >= 0:
             after = point_pixel[i] + 1
-            votes[start[after]] = point_rep[i]
+            votes[start[after]] = point_guide[i]
             start[after] += 1
     return start, votes, voted
 
@@ -47,46 +47,45 @@ def _collect(p: Words, q: Words, first: int, start: Int64s, votes: Int64s, voted
 
 @jit
 def _winner(ballots: Int64s, tally: Int64s, scores: Floats) -> int:
-    """The representative with most ballots (ties: higher score, then lower index); `tally` stays all 0."""
-    for rep in ballots:
-        tally[rep] += 1
+    """The guide with most ballots (ties: higher score, then lower index); `tally` stays all 0."""
+    for guide in ballots:
+        tally[guide] += 1
     best = int(ballots[0])
-    for rep in ballots:
-        if tally[rep] != tally[best]:
-            better = tally[rep] > tally[best]
-        elif scores[rep] != scores[best]:
-            better = scores[rep] > scores[best]
+    for guide in ballots:
+        if tally[guide] != tally[best]:
+            better = tally[guide] > tally[best]
+        elif scores[guide] != scores[best]:
+            better = scores[guide] > scores[best]
         else:
-            better = rep < best
+            better = guide < best
         if better:
-            best = int(rep)
-    for rep in ballots:
-        tally[rep] = 0
+            best = int(guide)
+    for guide in ballots:
+        tally[guide] = 0
     return best
 
 
 @jit
 def split_overlaps(
-    words: Words,  # [N, W], changed in place
-    area: Int64s,  # [N], changed in place
-    box: Int32s,  # [N, 4], may be larger than the masks
-    h: int,
-    w: int,
+    masks: Masks,
     order: Int64s,
     point_pixel: Int64s,  # [P]
-    point_rep: Int64s,  # [P], -1: no vote
-    scores: Floats,
-    guidance_words: Words,  # [G, W]
-    guidance_area: Int64s,
-    guidance_box: Int32s,
-    guidance_scores: Floats,
+    point_guide: Int64s,  # [P], -1: no vote
+    scores: Floats,  # [N]
+    guides: Masks,
+    guide_scores: Floats,  # [G]
     delta: float,
     score_margin: float,
+    words: Words,  # [N, W], of the masks afterwards
+    area: Int64s,  # [N]
 ) -> None:
     """Give each overlap to one of its two masks, pair by pair in `order`, until all are disjoint."""
-    start, votes, voted = _by_pixel(point_pixel, point_rep, h * w)
+    words[:], area[:] = masks[0], masks[1]
+    _, _, box, h, w = masks  # the boxes may become larger than the masks
+    guide_words, guide_area, guide_box, _, _ = guides
+    start, votes, voted = _by_pixel(point_pixel, point_guide, h * w)
     ballots = np.empty(votes.size, np.int64)
-    tally = np.zeros(guidance_area.size, np.int64)
+    tally = np.zeros(guide_area.size, np.int64)
     for a in range(order.size):
         for b in range(a + 1, order.size):
             p, q = order[a], order[b]
@@ -104,10 +103,10 @@ def split_overlaps(
             elif count == 0:
                 p_loses = area[p] > area[q]
             else:
-                g = _winner(ballots[:count], tally, guidance_scores)
-                guidance, g_area, g_box = guidance_words[g], guidance_area[g], guidance_box[g]
-                p_iou = iou(intersection(words[p], box[p], guidance, g_box, w), area[p], g_area)
-                q_iou = iou(intersection(words[q], box[q], guidance, g_box, w), area[q], g_area)
+                g = _winner(ballots[:count], tally, guide_scores)
+                guide, g_area, g_box = guide_words[g], guide_area[g], guide_box[g]
+                p_iou = iou(intersection(words[p], box[p], guide, g_box, w), area[p], g_area)
+                q_iou = iou(intersection(words[q], box[q], guide, g_box, w), area[q], g_area)
                 p_loses = q_iou > p_iou
             loser, owner = (p_part, q_part) if p_loses else (q_part, p_part)
             for k in range(loser.size):

@@ -17,6 +17,7 @@ Int64s = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Masks = tuple[Any, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 _AT_ONCE = 2**26  # bits unpacked at a time
 

@@ -7,14 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from esam_fast._torch.bits import Int32s, Int64s, chunks, tensor, unpack
+from esam_fast._torch.bits import Int64s, Masks, chunks, tensor, unpack
 
 
-def greedy_cover(
-    words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, covered: Any, min_gain: float,
-    picks: Int64s, gains: Int64s,
-) -> int:  # fmt: skip
+def greedy_cover(masks: Masks, order: Int64s, covered: Any, min_gain: float, picks: Int64s, gains: Int64s) -> int:
     """Pick the mask with most uncovered pixels (ties: earlier in the order) until that is under min_gain or 0."""
+    words, _, _, h, w = masks
     ordered = tensor(words)[tensor(order, tensor(words))]
     pixels, picked = h * w, 0
     free = ~unpack(tensor(covered)[None], pixels)[0]

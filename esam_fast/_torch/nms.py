@@ -1,4 +1,4 @@
-"""Greedy NMS and clustering: who would claim whom on the device, the greedy scan on the host."""
+"""Greedy NMS and clustering: all claims on the device, the greedy scan on the host."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from esam_fast._torch.bits import Bools, Doubles, Int32s, Int64s, chunks, common, iou, tensor
+from esam_fast._torch.bits import Bools, Doubles, Int64s, Masks, chunks, common, iou, tensor
 
 
-def nms(words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, thresholds: Doubles, keep: Bools) -> None:
+def nms(masks: Masks, order: Int64s, thresholds: Doubles, keep: Bools) -> None:
     """Which masks no earlier kept one removes: keep [N]."""
-    limits = tensor(thresholds, tensor(words))
-    leader = _leaders(words, area, h * w, order, lambda iou, rows: iou > limits[rows, None])
+    limits = tensor(thresholds, tensor(masks[0]))
+    leader = _leaders(masks, order, lambda iou, rows: iou > limits[rows, None])
     keep[:] = leader == np.arange(len(leader))
 
 
-def cluster_masks(
-    words: Any, area: Int64s, box: Int32s, h: int, w: int, order: Int64s, threshold: float, representative: Int64s
-) -> None:
+def cluster_masks(masks: Masks, order: Int64s, threshold: float, representative: Int64s) -> None:
     """The first earlier representative that is near enough to each mask, else itself: representative [N]."""
-    representative[:] = _leaders(words, area, h * w, order, lambda iou, rows: iou >= threshold)
+    representative[:] = _leaders(masks, order, lambda iou, rows: iou >= threshold)
 
 
-def _leaders(words: Any, area: Int64s, pixels: int, order: Int64s, claims: Any) -> Int64s:
+def _leaders(masks: Masks, order: Int64s, claims: Any) -> Int64s:
     """For each mask, the first leader before it in the order that claims it; itself: a leader. int64 [N].
 
     claims: of IoU float64 [n, N] of leaders `rows` int64 [n] with all masks: bool [n, N].
     """
+    words, area, _, h, w = masks
+    pixels = h * w
     ordered = tensor(words)[tensor(order, tensor(words))]
     areas = tensor(area[order], ordered)
     rows = tensor(order, ordered)

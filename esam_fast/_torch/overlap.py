@@ -1,4 +1,4 @@
-"""Overlap splitting with guidance (Eqs. 5 and 6)."""
+"""Overlap splitting by guides (Eqs. 5 and 6)."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from esam_fast._torch.bits import Floats, Int32s, Int64s, common, pack, put, tensor, unpack
+from esam_fast._torch.bits import Floats, Int64s, Masks, common, pack, put, tensor, unpack
 
 
 def split_overlaps(
-    words: Any,  # [N, W], changed in place
-    area: Int64s,  # [N], changed in place
-    box: Int32s,
-    h: int,
-    w: int,
+    masks: Masks,
     order: Int64s,
     point_pixel: Int64s,  # [P]
-    point_guide: Int64s,  # [P]
+    point_guide: Int64s,  # [P], -1: no vote
     scores: Floats,  # [N]
-    guide_words: Any,  # [G, W]
-    guide_area: Int64s,
-    guide_box: Int32s,
-    guide_scores: Floats,
+    guides: Masks,
+    guide_scores: Floats,  # [G]
     delta: float,
     score_margin: float,
+    words: Any,  # [N, W], of the masks afterwards
+    area: Int64s,  # [N]
 ) -> None:
     """Give every overlap of two masks to one owner, pair by pair in the order, on the masks' current state."""
-    packed = tensor(words)
-    guides = tensor(guide_words)
-    met = (common(packed, packed, h * w) > 0).cpu().numpy()  # masks only shrink: who never met never will
+    packed, guide_words, guide_area = tensor(masks[0]), tensor(guides[0]), guides[1]
+    area[:], h, w = masks[1], *masks[3:]
+    overlapping = (common(packed, packed, h * w) > 0).cpu().numpy()  # masks only shrink: no new overlap appears
     bits = unpack(packed, h * w)
     voters = point_guide >= 0
     pixel, guide = tensor(point_pixel[voters], packed), point_guide[voters]
     for i, p in enumerate(order):
-        for q in order[i + 1 :][met[p, order[i + 1 :]]]:
+        for q in order[i + 1 :][overlapping[p, order[i + 1 :]]]:
             overlap = bits[p] & bits[q]
             inter = int(overlap.sum())
             if inter == 0:
@@ -47,7 +43,7 @@ def split_overlaps(
             if winner < 0:
                 p_loses = not outranks and area[p] > area[q]
             else:
-                shared = bits[[p, q]] & unpack(guides[winner : winner + 1], h * w)
+                shared = bits[[p, q]] & unpack(guide_words[winner : winner + 1], h * w)
                 p_iou, q_iou = _ious(shared, area[[p, q]], int(guide_area[winner]))
                 p_loses = p_iou < q_iou
             loser = p if p_loses else q

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from esam_fast._torch.bits import Floats, Int32s, Int64s, chunks, pack, put, tensor, unpack
+from esam_fast._torch.bits import Floats, Int32s, Int64s, Masks, chunks, labels_of, pack, put, tensor, unpack
 
 
 def pack_logits(
@@ -32,6 +32,12 @@ def measure(words: Any, h: int, w: int, area: Int64s, box: Int32s) -> None:
     packed = tensor(words)
     for part in chunks(len(packed), h * w):
         _measure(unpack(packed[part], h * w).reshape(-1, h, w), area[part], box[part])
+
+
+def to_labels(masks: Masks, labels: Any) -> None:
+    """Which of the disjoint masks holds each pixel, -1 where none does: labels [h, w]."""
+    words, _, _, h, w = masks
+    put(labels, labels_of(tensor(words), (h, w)))
 
 
 def _measure(bits: Tensor, area: Int64s, box: Int32s) -> None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor
+from typing import Any
 
-from esam_fast._torch.bits import Int64s, labels_of, tensor, unpack
+import torch
+
+from esam_fast._torch.bits import Int64s, Masks, labels_of, put, tensor, unpack
 
 
 def entity_planes(
-    logits: Tensor, masks: Tensor, kept: Tensor, owner: Int64s, entities: Tensor, least: np.float32
-) -> Tensor:
-    """See `esam_fast.ops.entity_planes`: logits [M, h, w], words of M masks, of what they keep, and of K entities."""
+    planes: Any, masks: Masks, kept: Masks, owner: Int64s, entities: Masks, least: float, out: Any
+) -> None:
+    """See `esam_fast.ops.entity_planes`: planes [M, h, w] of M masks, what they keep, and K entities: out [K, h, w]."""
+    logits = tensor(planes)
     m, h, w = logits.shape
     pixels = h * w
     flat = logits.reshape(m, pixels)
-    planes = flat.new_full((len(entities), pixels), -torch.inf)
+    most = flat.new_full((len(out), pixels), -torch.inf)
     if m:
-        holder = labels_of(kept, (h, w)).view(1, pixels).long()
+        words, kept_words = tensor(masks[0]), tensor(kept[0])
+        holder = labels_of(kept_words, (h, w)).view(1, pixels).long()
         theirs = flat.gather(0, holder.clamp(min=0))
         theirs = torch.where(holder >= 0, theirs, flat.abs())
-        flat = torch.where(unpack(masks & ~kept, pixels), torch.minimum(flat, -theirs), flat)
-        planes.scatter_reduce_(0, tensor(owner, logits)[:, None].expand_as(flat), flat, "amax")
-    inside = torch.where(planes > 0, planes, (-planes).clamp(min=float(least)))
-    return torch.where(unpack(entities, pixels), inside, -planes.abs()).view(-1, h, w)
+        flat = torch.where(unpack(words & ~kept_words, pixels), torch.minimum(flat, -theirs), flat)
+        most.scatter_reduce_(0, tensor(owner, logits)[:, None].expand_as(flat), flat, "amax")
+    inside = torch.where(most > 0, most, (-most).clamp(min=least))
+    put(out, torch.where(unpack(tensor(entities[0]), pixels), inside, -most.abs()).view(-1, h, w))

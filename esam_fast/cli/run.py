@@ -24,7 +24,9 @@ _MODEL_OPTIONS = [
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
     click.option(
-        "--backend", type=click.Choice(["native", "cuda", "numba"]), help="Of the kernels [default: the best]."
+        "--backend",
+        type=click.Choice(["native", "cuda", "numba", "torch"]),
+        help="Of the kernels [default: the best].",
     ),
     click.option(
         "--set",

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from esam_fast import _arrays, _check
-from esam_fast._backend import kernel
-from esam_fast.masks import Float, Int, PackedMasks, by_score
+from esam_fast import _check
+from esam_fast._backend import run
+from esam_fast.masks import Float, Int, PackedMasks, by_score, check_masks
 
 
 def greedy_cover(
@@ -32,16 +32,13 @@ def greedy_cover(
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    n = len(_check.packed("masks", masks))
+    n = len(check_masks("masks", masks))
     order = by_score(_check.finite("scores", scores, (n,)))
-    if len(_check.packed("covered", covered, masks)) != 1:
+    if len(check_masks("covered", covered, masks)) != 1:
         raise ValueError(f"covered must be one mask, got {len(covered)}")
     least = _check.real("min_gain", min_gain)
     if not (least >= 0.0 and math.isfinite(least)):
         raise ValueError(f"min_gain must be at least 0 and finite, got {min_gain!r}")
     picks, gains = np.empty(n, np.int64), np.empty(n, np.int64)
-    start = _arrays.copy(covered.words[0])
-    count = kernel("greedy_cover", backend, masks.words)(
-        masks.words, masks.area, masks.box, *masks.shape, order, start, least, picks, gains
-    )
+    count = run("cover.greedy_cover", backend, masks.raw, order, covered.words[0], least, out=(picks, gains))
     return picks[:count], gains[:count]

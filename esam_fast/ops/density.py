@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
-from esam_fast.masks import PackedMasks
+from esam_fast._backend import run
+from esam_fast.masks import PackedMasks, check_masks
 
 
 def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | None = None) -> NDArray[np.float64]:
@@ -25,8 +25,8 @@ def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | 
         TypeError: wrong dtype. ValueError: wrong shape; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    _check.packed("masks", masks)
+    check_masks("masks", masks)
     plane = _check.array("plane", plane, np.float64, masks.shape)
     out = np.empty(len(masks), np.float64)
-    kernel("mask_mean", backend, masks.words)(masks.words, masks.area, masks.box, *masks.shape, plane, out)
+    run("density.mask_mean", backend, masks.raw, plane, out=(out,))
     return out

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
-from esam_fast._backend import kernel
+from esam_fast._backend import run
 from esam_fast.masks import Int, MaskGrid
 from esam_fast.ops.packing import pack_logits
 
@@ -36,9 +36,8 @@ def draw_labels(planes: Any, grid: MaskGrid, *, backend: str | None = None) -> A
     planes = _check.finite_either("planes", planes, ("K", *grid.shape))
     positive, _ = pack_logits(planes, grid.rows, grid.cols, backend=backend)
     labels = _arrays.empty(planes, (grid.image_height, grid.image_width), np.int32)
-    kernel("draw_labels", backend, planes)(
-        planes, positive.box, grid.rows, grid.cols, grid.content_height, grid.content_width, labels
-    )
+    content = grid.rows, grid.cols, grid.content_height, grid.content_width
+    run("draw.draw_labels", backend, planes, positive.box, *content, out=(labels,))
     return labels
 
 
@@ -59,5 +58,5 @@ def measure_labels(labels: Any, n: int, *, backend: str | None = None) -> tuple[
     labels = _check.either("labels", labels, np.int32, ("H", "W"))
     n = _check.integer("n", n, 0)
     area, box = np.empty(n, np.int64), np.empty((n, 4), np.int32)
-    kernel("measure_labels", backend, labels)(labels, area, box)
+    run("draw.measure_labels", backend, labels, out=(area, box))
     return area, box

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
+from esam_fast._backend import on_host, run
 
 MAX_PIXELS = 2**29  # edge indices (4 * pixel + direction) stay within int32
 
@@ -49,7 +49,7 @@ def felzenszwalb(
             raise ValueError(f"{name} must be at least 0 and finite, got {value!r}")
     min_size = _check.integer("min_size", min_size, 0)
     labels = np.empty(image.shape[:2], np.int32)
-    kernel("felzenszwalb", backend)(image, np.float32(scale), gaussian(sigma), min_size, labels)
+    run("felzenszwalb.felzenszwalb", on_host(backend), image, scale, gaussian(sigma), min_size, out=(labels,))
     return labels
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
-from esam_fast.masks import Float, Int, PackedMasks, by_score
+from esam_fast._backend import run
+from esam_fast.masks import Float, Int, PackedMasks, by_score, check_masks
 
 
 def nms(
@@ -33,11 +33,11 @@ def nms(
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    n = len(_check.packed("masks", masks))
+    n = len(check_masks("masks", masks))
     order = by_score(_check.finite("scores", scores, (n,)))
     limits = _thresholds(thresholds, n)
     keep = np.empty(n, np.bool_)
-    kernel("nms", backend, masks.words)(masks.words, masks.area, masks.box, *masks.shape, order, limits, keep)
+    run("nms.nms", backend, masks.raw, order, limits, out=(keep,))
     return order[keep[order]]
 
 
@@ -68,11 +68,9 @@ def cluster_masks(masks: PackedMasks, scores: Float, threshold: float, *, backen
     Raises:
         TypeError, ValueError, BackendUnavailable: see `nms`.
     """
-    n = len(_check.packed("masks", masks))
+    n = len(check_masks("masks", masks))
     order = by_score(_check.finite("scores", scores, (n,)))
     limit = _check.unit("threshold", threshold)
     representative = np.empty(n, np.int64)
-    kernel("cluster_masks", backend, masks.words)(
-        masks.words, masks.area, masks.box, *masks.shape, order, limit, representative
-    )
+    run("nms.cluster_masks", backend, masks.raw, order, limit, out=(representative,))
     return representative

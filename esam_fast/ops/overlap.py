@@ -1,12 +1,14 @@
-"""Overlap splitting with guidance: every overlap of two masks goes to one owner."""
+"""Overlap splitting by guides: every overlap of two masks goes to one owner."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from esam_fast import _arrays, _check
-from esam_fast._backend import kernel
-from esam_fast.masks import Float, Int, PackedMasks, by_score
+from esam_fast._backend import run
+from esam_fast.masks import Float, Int, PackedMasks, by_score, check_masks
 
 
 def split_overlaps(
@@ -47,10 +49,10 @@ def split_overlaps(
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    n = len(_check.packed("masks", masks))
+    n = len(check_masks("masks", masks))
     scores = _check.finite("scores", scores, (n,))
     order = by_score(scores)
-    g = len(_check.packed("guides", guides, masks))
+    g = len(check_masks("guides", guides, masks))
     guide_scores = _check.finite("guide_scores", guide_scores, (g,))
     h, w = masks.shape
     point_pixels = _check.indices("point_pixels", point_pixels, 0, h * w, ("P",))
@@ -59,9 +61,9 @@ def split_overlaps(
     margin = _check.real("score_margin", score_margin)
     if not margin >= 0.0:
         raise ValueError(f"score_margin must be at least 0, got {score_margin!r}")
-    words, area = _arrays.copy(masks.words), masks.area.copy()
-    kernel("split_overlaps", backend, words)(
-        words, area, masks.box, h, w, order, point_pixels, point_guides, scores,
-        guides.words, guides.area, guides.box, guide_scores, limit, margin,
+    words, area = _arrays.empty(masks.words, masks.words.shape, np.uint64), np.empty(n, np.int64)
+    run(
+        "overlap.split_overlaps", backend, masks.raw, order, point_pixels, point_guides, scores, guides.raw,
+        guide_scores, limit, margin, out=(words, area),
     )  # fmt: skip
     return PackedMasks.from_words(words, masks.shape, backend=backend)

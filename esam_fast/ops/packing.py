@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
-from esam_fast._backend import kernel
+from esam_fast._backend import run
 from esam_fast.masks import Float, Int, PackedMasks, words_per_mask
 
 
@@ -48,7 +48,7 @@ def pack_logits(
         raise ValueError(f"offset must be at least 0 and finite, got {offset!r}")
     words = _arrays.empty(logits, (n, words_per_mask((h, w))), np.uint64)
     area, box, stability = np.empty(n, np.int64), np.empty((n, 4), np.int32), np.empty(n, np.float32)
-    kernel("pack_logits", backend, logits)(logits, *content, offset, words, area, box, stability)
+    run("packing.pack_logits", backend, logits, *content, offset, out=(words, area, box, stability))
     return PackedMasks(words, area, box, (h, w)), stability
 
 
@@ -66,7 +66,5 @@ def measure(words: Any, shape: tuple[int, int], *, backend: str | None = None) -
     Raises:
         TypeError, ValueError, BackendUnavailable: see `pack_logits`.
     """
-    words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
-    area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
-    kernel("measure", backend, words)(words, *shape, area, box)
-    return area, box
+    masks = PackedMasks.from_words(words, shape, backend=backend)
+    return masks.area, masks.box

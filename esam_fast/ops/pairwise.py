@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _arrays, _check
-from esam_fast._backend import kernel
-from esam_fast.masks import PackedMasks
+from esam_fast import _arrays
+from esam_fast._backend import run
+from esam_fast.masks import PackedMasks, check_masks
 
 
 def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Any:
@@ -65,16 +65,16 @@ def max_iou(
     """
     _check_pair(a, b)
     best, index = np.empty(len(a), np.float64), np.empty(len(a), np.int64)
-    kernel("max_iou", backend, a.words)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, best, index)
+    run("pairwise.max_iou", backend, a.raw, b.raw, out=(best, index))
     return best, index
 
 
 def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
-    _check.packed("b", b, _check.packed("a", a))
+    check_masks("b", b, check_masks("a", a))
 
 
 def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> Any:
     _check_pair(a, b)
     out = _arrays.empty(a.words, (len(a), len(b)), dtype)
-    kernel(name, backend, a.words)(a.words, a.area, a.box, b.words, b.area, b.box, *a.shape, out)
+    run(f"pairwise.{name}", backend, a.raw, b.raw, out=(out,))
     return out

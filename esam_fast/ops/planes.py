@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from esam_fast import _arrays, _check
-from esam_fast.masks import Float, Int, PackedMasks
+from esam_fast._backend import resolve, run
+from esam_fast.masks import Float, Int, PackedMasks, check_masks
 
 LEAST = np.float32(1e-6)  # of a logit whose bit is set
 
 
-def entity_planes(logits: Any, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks) -> Any:
+def entity_planes(
+    logits: Any, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks, *, backend: str | None = None
+) -> Any:
     """One logit plane an entity, for `draw_labels`.
 
     The plane is the maximum over the entity's members. Where a member lost pixels, its logit becomes
@@ -25,26 +28,31 @@ def entity_planes(logits: Any, masks: PackedMasks, kept: PackedMasks, owner: Int
         kept: PackedMasks, M, disjoint: the pixels that each member still holds.
         owner: [M] int64, the entity of each member.
         entities: PackedMasks, K.
+        backend: see `draw_labels`. With any of them NumPy serves NumPy, and torch tensors.
 
     Returns:
         [K, h, w] float32; it lives where the logits do.
 
     Raises:
         TypeError: wrong dtype. ValueError: wrong shape, device or range; the message names the argument.
+        BackendUnavailable: a backend asked for by name is not here.
     """
-    m = len(_check.packed("masks", masks))
-    _check.packed("kept", kept, masks)
-    _check.packed("entities", entities, masks)
+    m = len(check_masks("masks", masks))
+    check_masks("kept", kept, masks)
+    check_masks("entities", entities, masks)
     logits = _check.finite_either("logits", logits, (m, *masks.shape))
     owner = _check.indices("owner", owner, 0, len(entities), (m,))
+    resolve(backend, logits)
     if not _arrays.is_tensor(logits):
-        return _on_host(logits, masks, kept, owner, entities)
-    from esam_fast._torch.planes import entity_planes
+        return _in_numpy(logits, masks, kept, owner, entities, backend)
+    planes = _arrays.empty(logits, (len(entities), *masks.shape), np.float32)
+    run("planes.entity_planes", "torch", logits, masks.raw, kept.raw, owner, entities.raw, float(LEAST), out=(planes,))
+    return planes
 
-    return entity_planes(logits, masks.words, kept.words, owner, entities.words, LEAST)
 
-
-def _on_host(logits: Float, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks) -> Float:
+def _in_numpy(
+    logits: Float, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks, backend: str | None
+) -> Float:
     m, h, w = logits.shape
     flat = logits.reshape(m, h * w).copy()
     holder = np.full(h * w, np.nan, np.float32)
@@ -52,7 +60,7 @@ def _on_host(logits: Float, masks: PackedMasks, kept: PackedMasks, owner: Int, e
         pixels = kept.pixels(i)
         holder[pixels] = flat[i, pixels]
     planes = np.full((len(entities), h * w), -np.inf, np.float32)
-    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w))
+    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w), backend=backend)
     for i in range(m):
         lost = taken.pixels(i)
         theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])

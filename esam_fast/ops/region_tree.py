@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
+from esam_fast._backend import on_host, run
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,6 @@ def region_tree(
         np.empty(nodes, np.int64),
         np.empty(nodes, np.float64),
     )
-    kernel("region_tree", backend)(
-        labels, boundary, features, len(values), tree.parent, tree.height, tree.area, tree.perimeter, tree.strength
-    )
+    out = tree.parent, tree.height, tree.area, tree.perimeter, tree.strength
+    run("region_tree.region_tree", on_host(backend), labels, boundary, features, len(values), out=out)
     return tree

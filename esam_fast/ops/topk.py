@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
+from esam_fast._backend import run
 
 
 def unit_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -50,7 +50,7 @@ def top_k_similarity(
     k = _check.integer("k", k, 1)
     index = np.empty((len(features), k), np.int32)
     value = np.empty((len(features), k), np.int32)
-    kernel("top_k_similarity", backend)(features, k, index, value)
+    run("topk.top_k_similarity", backend, features, k, out=(index, value))
     return index, value
 
 
@@ -81,7 +81,7 @@ def mask_similarity(
     _within("neighbours", neighbours, n)
     _within("membership", membership, n_masks)
     out = np.empty((n_masks, n_masks), np.float64)
-    kernel("mask_similarity", backend)(neighbours, membership, n_masks, out)
+    run("topk.mask_similarity", backend, neighbours, membership, n_masks, out=(out,))
     return out
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._backend import kernel
+from esam_fast._backend import on_host, run
 
 MAX_PIXELS = 2**31 - 1
 
@@ -33,5 +33,5 @@ def watershed(relief: NDArray[np.uint8], *, backend: str | None = None) -> NDArr
     if not 0 < relief.size <= MAX_PIXELS:
         raise ValueError(f"relief must have between 1 and {MAX_PIXELS} pixels, got {list(relief.shape)}")
     labels = np.empty(relief.shape, np.int32)
-    kernel("watershed", backend)(relief, labels)
+    run("watershed.watershed", on_host(backend), relief, out=(labels,))
     return labels

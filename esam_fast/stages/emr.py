@@ -42,7 +42,7 @@ def refine(
     """
     objects = objects.take(by_score(objects.scores))
     if not config.enabled:
-        return _settle(objects, objects.masks.painted(), min_area)
+        return _settle(objects, objects.masks.painted(backend=backend), min_area)
     votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
     votes = np.where(gallery.masks.area > 0, votes, -1)
     votes = np.append(votes, -1)[gallery.answer]  # [P], of each point; row -1: no answer stands for it
@@ -55,7 +55,8 @@ def refine(
     labels = entities.masks.to_labels()
     similar = _similarity(entities.masks, labels, superpixels, features, grid, config.top_k, backend)
     candidates = (similar >= config.min_similarity) & _touching(labels, len(entities))
-    return _unite(entities, _encompassed(entities.masks, labels, gallery, candidates, config, backend))
+    pairs = _encompassed(entities.masks, labels, gallery, candidates, config, backend)
+    return _unite(entities, pairs, backend)
 
 
 def _settle(objects: ScoredMasks, disjoint: PackedMasks, min_area: int) -> Entities:
@@ -87,17 +88,17 @@ def _touching(labels: Labels, n: int) -> Bool:
     label = np.pad(labels, 1, constant_values=-1)
     touching = np.zeros((n, n), np.bool_)
 
-    def meet(a: Labels, b: Labels) -> None:
+    def touch(a: Labels, b: Labels) -> None:
         both = (a >= 0) & (b >= 0) & (a != b)
         touching[a[both], b[both]] = touching[b[both], a[both]] = True
 
-    meet(label[:, :-1], label[:, 1:])
-    meet(label[:-1], label[1:])
+    touch(label[:, :-1], label[:, 1:])
+    touch(label[:-1], label[1:])
     free = label[1:-1, 1:-1] < 0
     sides = [label[:-2, 1:-1][free], label[2:, 1:-1][free], label[1:-1, :-2][free], label[1:-1, 2:][free]]
     for i, one in enumerate(sides):
         for other in sides[i + 1 :]:
-            meet(one, other)
+            touch(one, other)
     return touching
 
 
@@ -124,7 +125,7 @@ def _encompassed(
     return pairs
 
 
-def _unite(entities: Entities, pairs: list[tuple[int, int]]) -> Entities:
+def _unite(entities: Entities, pairs: list[tuple[int, int]], backend: str | None) -> Entities:
     """Join pairs transitively; a group takes the place of its first member and the highest score."""
     root = list(range(len(entities)))
 
@@ -140,5 +141,5 @@ def _unite(entities: Entities, pairs: list[tuple[int, int]]) -> Entities:
     owner = owner.astype(np.int64, copy=False)
     scores = entities.scores[firsts.astype(np.int64)]
     np.maximum.at(scores, owner, entities.scores)
-    masks = entities.masks.united(owner, len(firsts))
+    masks = entities.masks.united(owner, len(firsts), backend=backend)
     return replace(entities, masks=masks, scores=scores, owner=owner)

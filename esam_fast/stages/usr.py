@@ -37,7 +37,7 @@ def propose(
     if len(parts):
         number = np.full(len(superpixels) + 1, -1, np.int32)  # of each region; the last one is for label -1
         number[regions] = np.arange(len(regions))
-        packed = PackedMasks.from_labels(number[uncovered], len(regions)).to(parts.masks.device)
+        packed = PackedMasks.from_labels(number[uncovered], len(regions), backend=backend).to(parts.masks.device)
         within = host(intersections(packed, parts.masks, backend=backend)) == sizes[regions][:, None]
         best = np.argmax(np.where(within, parts.scores, -np.inf), axis=1)
         rows = np.flatnonzero(within.any(axis=1))
@@ -67,7 +67,7 @@ def complete(
         backend: of the operations.
     """
     extra = sound(extra, config.score_threshold, config.stability_threshold)
-    covered = entities.masks.united(np.zeros(len(entities), np.int64), 1)
+    covered = entities.masks.united(np.zeros(len(entities), np.int64), 1, backend=backend)
     picks, gains = greedy_cover(
         extra.masks, extra.scores, covered, config.min_gain * grid.rows * grid.cols, backend=backend
     )
@@ -75,13 +75,13 @@ def complete(
         return entities
     extra = extra.take(picks)
     additions = rescore(extra.scores, gains, extra.masks.area)
-    kept = extra.masks.painted(covered)
+    kept = extra.masks.painted(covered, backend=backend)
     owner = _homes(entities.masks, extra.masks, kept, config.rho, backend)
     homes, first = np.unique(owner, return_index=True)
     scores = np.concatenate([entities.scores, additions[first[homes >= len(entities)]]])  # a new one's is its first's
     together = np.concatenate([np.arange(len(entities)), owner])
     return Entities(
-        PackedMasks.concatenate([entities.masks, kept]).united(together, len(scores)),
+        PackedMasks.concatenate([entities.masks, kept]).united(together, len(scores), backend=backend),
         scores,
         ScoredMasks.concatenate([entities.members, replace(extra, scores=additions)]),
         PackedMasks.concatenate([entities.kept, kept]),

@@ -1,12 +1,12 @@
 // CUDA on a CPU, for the tests: the kernels' own sources, compiled as plain C++, run thread by thread.
 //
 // The threads of a block are fibers of one system thread. A fiber runs until it waits at a barrier, or for the other
-// lanes of its warp, so that what lies between two waits happens in the order of the threads, or, every other launch, in
-// the reverse order: a kernel that forgot to synchronise gives another result in one of them. Waiting for a thread that
-// has ended aborts. Only what the kernels use is here; memory of the "device" is the host's.
+// lanes of its warp, so that what lies between two waits happens in the order of the threads, or, every other launch,
+// in the reverse order: a kernel that forgot to synchronise gives another result in one of them. Waiting for a thread
+// that has ended aborts. Only what the kernels use is here; memory of the "device" is the host's.
 //
-// Compiled with -fsanitize=thread, a fiber is a thread to the sanitizer: threads of a block see each other's writes only
-// across __syncthreads, lanes of a warp also across __syncwarp (shuffles and ballots order nothing in CUDA), and
+// Compiled with -fsanitize=thread, a fiber is a thread to the sanitizer: threads of a block see each other's writes
+// only across __syncthreads, lanes of a warp also across __syncwarp (shuffles and ballots order nothing in CUDA), and
 // whatever else two of them do to one place, not atomically, is reported. Blocks run one after the other.
 // Compiled with -fsanitize=address, access beyond an array is reported.
 #pragma once
@@ -38,7 +38,7 @@ inline dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 using cudaStream_t = struct emulated_stream*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
-enum cudaMemcpyKind { cudaMemcpyDeviceToHost = 2 };
+enum cudaMemcpyKind { cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 
 inline const char* cudaGetErrorName(cudaError_t) { return "cudaErrorInvalidConfiguration"; }
 inline const char* cudaGetErrorString(cudaError_t) { return "invalid configuration argument"; }
@@ -69,24 +69,24 @@ struct Fiber {
   jmp_buf place;
   const void* stack = nullptr;
   std::size_t size = 0;
-  void* thread = nullptr;         // what the thread sanitizer knows it by
+  void* thread = nullptr;  // what the thread sanitizer knows it by
   bool started = false;
   Wait wait = Wait::none;
-  unsigned turn = 0;              // of the warp's joint operations
-  unsigned barriers = 0;          // of the block, so far
-  unsigned long long given[2];    // what this lane gives to one, and to the next
+  unsigned turn = 0;            // of the warp's joint operations
+  unsigned barriers = 0;        // of the block, so far
+  unsigned long long given[2];  // what this lane gives to one, and to the next
 };
 
 inline std::vector<Fiber*> fibers;  // they serve until the process ends
 inline std::function<void()> body;
 inline jmp_buf scheduler;
-inline Fiber system_thread;         // where the scheduler runs
+inline Fiber system_thread;  // where the scheduler runs
 inline unsigned current = 0, launches = 0;
 
-// Orders what threads did before they came here, and what they do once they have all been here.
-struct Meeting {
-  char places[2];  // in turn, so that who comes again does not order what is between
-  void come(unsigned turn) {
+// Orders the memory accesses of threads before and after a point that all of them pass: release, then acquire.
+struct SyncPoint {
+  char places[2];  // in turn, so that a thread's next arrival does not order what lies between
+  void arrive(unsigned turn) {
 #ifdef __SANITIZE_THREAD__
     __tsan_release(&places[turn % 2]);
 #endif
@@ -97,7 +97,7 @@ struct Meeting {
 #endif
   }
 };
-inline Meeting block_start, block_end, barrier, warp_barriers[32];
+inline SyncPoint block_start, block_end, barrier, warp_barriers[32];
 
 // Tells the sanitizers whose stack and whose deeds come next, and once there whose they are now.
 EMULATOR inline void leave_to(Fiber& fiber) {
@@ -130,7 +130,7 @@ EMULATOR inline void run_fiber() {
   for (;;) {
     block_start.leave(0);
     body();
-    block_end.come(0);
+    block_end.arrive(0);
     yield(Wait::ended);
   }
 }
@@ -188,7 +188,7 @@ EMULATOR inline void run_warp(unsigned first) {
 }
 
 EMULATOR inline void run_block(unsigned threads) {
-  block_start.come(0);
+  block_start.arrive(0);
   for (unsigned k = 0; k < threads; ++k) {
     fibers[k]->wait = Wait::none;
     fibers[k]->turn = fibers[k]->barriers = 0;
@@ -224,8 +224,7 @@ T shuffle(T value, unsigned from) {
 }  // namespace emulation
 
 template <class... P>
-cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments, std::size_t,
-                             cudaStream_t) {
+cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void** arguments, std::size_t, cudaStream_t) {
   if (block.x == 0 || block.x > 1024 || block.x % 32 || grid.x == 0) return cudaErrorInvalidConfiguration;
   while (emulation::fibers.size() < block.x) emulation::fibers.push_back(new emulation::Fiber);
   blockDim = block, gridDim = grid;
@@ -244,14 +243,14 @@ cudaError_t cudaLaunchKernel(void (*kernel)(P...), dim3 grid, dim3 block, void**
 
 EMULATOR inline void __syncthreads() {
   const unsigned turn = emulation::fibers[emulation::current]->barriers++;
-  emulation::barrier.come(turn);
+  emulation::barrier.arrive(turn);
   emulation::yield(emulation::Wait::block);
   emulation::barrier.leave(turn);
 }
 EMULATOR inline void __syncwarp() {
-  emulation::Meeting& warp = emulation::warp_barriers[emulation::current / 32];
+  emulation::SyncPoint& warp = emulation::warp_barriers[emulation::current / 32];
   const unsigned turn = emulation::fibers[emulation::current]->turn;
-  warp.come(turn);
+  warp.arrive(turn);
   emulation::exchange(0, 0);
   warp.leave(turn);
 }

@@ -1,5 +1,5 @@
 import numpy as np
-import oracle
+import oracle_ops
 import pytest
 from cases import COUNTS, SIZES, blobs, frozen, mask_stacks, pack, refuses_unknown_backends, rows
 from hypothesis import given
@@ -39,9 +39,9 @@ def test_dtypes(backend):
 
 def check(a, b, backend):
     packed_a, packed_b = frozen(pack(a)), frozen(pack(b))
-    np.testing.assert_array_equal(intersections(packed_a, packed_b, backend=backend), oracle.intersections(a, b))
-    np.testing.assert_array_equal(mask_iou(packed_a, packed_b, backend=backend), oracle.mask_iou(a, b))
-    for got, expected in zip(max_iou(packed_a, packed_b, backend=backend), oracle.max_iou(a, b), strict=True):
+    np.testing.assert_array_equal(intersections(packed_a, packed_b, backend=backend), oracle_ops.intersections(a, b))
+    np.testing.assert_array_equal(mask_iou(packed_a, packed_b, backend=backend), oracle_ops.mask_iou(a, b))
+    for got, expected in zip(max_iou(packed_a, packed_b, backend=backend), oracle_ops.max_iou(a, b), strict=True):
         np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(packed_a.to_bool(), a)
     np.testing.assert_array_equal(packed_b.to_bool(), b)
@@ -51,9 +51,11 @@ def check(a, b, backend):
 def test_a_set_with_itself(backend, rng, n):
     masks = blobs(rng, n, (33, 40))
     packed = pack(masks)
-    np.testing.assert_array_equal(intersections(packed, packed, backend=backend), oracle.intersections(masks, masks))
-    np.testing.assert_array_equal(mask_iou(packed, packed, backend=backend), oracle.mask_iou(masks, masks))
-    for got, expected in zip(max_iou(packed, packed, backend=backend), oracle.max_iou(masks, masks), strict=True):
+    np.testing.assert_array_equal(
+        intersections(packed, packed, backend=backend), oracle_ops.intersections(masks, masks)
+    )
+    np.testing.assert_array_equal(mask_iou(packed, packed, backend=backend), oracle_ops.mask_iou(masks, masks))
+    for got, expected in zip(max_iou(packed, packed, backend=backend), oracle_ops.max_iou(masks, masks), strict=True):
         np.testing.assert_array_equal(got, expected)
 
 

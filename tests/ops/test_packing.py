@@ -1,5 +1,5 @@
 import numpy as np
-import oracle
+import oracle_ops
 import pytest
 from cases import SHAPES, SIZES, blobs, pack, read_only, refuses_unknown_backends, strided
 from hypothesis import given
@@ -89,7 +89,7 @@ def test_equals_oracle(backend, rng, n, shape):
     logits = (rng.integers(-8, 9, (n, *shape)) / 4).astype(np.float32)  # many at exactly 0 and +-1
     for content in content_choices(shape):
         packed, stability = pack_logits(read_only(logits), *content, backend=backend)
-        bits, expected = oracle.pack_logits(logits, *content)
+        bits, expected = oracle_ops.pack_logits(logits, *content)
         np.testing.assert_array_equal(stability, expected)
         np.testing.assert_array_equal(packed.to_bool(), bits)
         np.testing.assert_array_equal(packed.area, bits.sum(axis=(1, 2)))
@@ -140,7 +140,7 @@ def test_concatenate(rng):
 
 def test_strided_logits(backend, rng):
     logits = rng.normal(0, 1, (5, 13, 21)).astype(np.float32)
-    bits, stability = oracle.pack_logits(logits)
+    bits, stability = oracle_ops.pack_logits(logits)
     for view in (strided(logits), np.asfortranarray(logits)):
         packed, got = pack_logits(view, backend=backend)
         np.testing.assert_array_equal(packed.to_bool(), bits)
@@ -155,7 +155,7 @@ def test_properties(backend, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     logits = (rng.integers(-3, 4, (n, h, w)) / 2).astype(np.float32)
     packed, stability = pack_logits(logits, rows, cols, offset, backend=backend)
-    bits, expected = oracle.pack_logits(logits, rows, cols, offset)
+    bits, expected = oracle_ops.pack_logits(logits, rows, cols, offset)
     check_packed(packed, bits)
     np.testing.assert_array_equal(stability, expected)
     assert ((stability >= 0) & (stability <= 1)).all()
