@@ -43,7 +43,7 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 nitpicky = True  # whatever a docstring names by its path in this package must be on a page
-nitpick_ignore_regex = [("py:.*", r"(?!esam_fast\.).*"), ("py:class", r"esam_fast\.segmenters\.sam\.\w+\.\w+")]
+nitpick_ignore_regex = [("py:.*", r"(?!esam_fast\.).*|esam_fast\._.*|esam_fast\.segmenters\.sam\.\w+\.\w+")]
 
 
 def mathml(writer: Any, node: Any) -> None:
@@ -58,6 +58,13 @@ def short_arrays(app: Any, what: str, name: str, obj: Any, options: Any, *signat
     return tuple(part and re.sub(array, r"~numpy.typing.NDArray[\1]", part) for part in signature)
 
 
+def one_a_line(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Warn of a parameter that is hidden in the line of another."""
+    for line in lines:
+        if hidden := re.match(r":(?:param|ivar) .*\. ([a-z]\w*): ", line):
+            logging.getLogger(__name__).warning("%s: %s needs a line of its own in the docstring", name, hidden[1])
+
+
 def complete(app: Any, env: Any) -> None:
     """Warn of a public name that is on no page."""
     for name in set(esam_fast.__all__) - {"__version__"}:
@@ -69,4 +76,5 @@ def setup(app: Any) -> None:
     """What Sphinx calls once it has read this file."""
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("autodoc-process-signature", short_arrays)
+    app.connect("autodoc-process-docstring", one_a_line, priority=600)  # after napoleon
     app.connect("env-check-consistency", complete)

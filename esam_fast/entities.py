@@ -20,7 +20,9 @@ class Entity(NamedTuple):
     """One entity of a map.
 
     Attributes:
-        label: 1..K, its value in the label map. score: its score. area: image pixels.
+        label: 1..K, its value in the label map.
+        score: its score.
+        area: image pixels.
         box: x0 y0 x1 y1, half-open, image pixels.
         point: the prompt of its highest-scored mask, x y in image pixels.
     """
@@ -108,7 +110,8 @@ class EntityMap:
         """The entities within these limits, both ends included, labelled anew 1..K in the same order.
 
         Args:
-            min_area, max_area: in image pixels. min_score: of the entity's score.
+            min_area, max_area: in image pixels.
+            min_score: of the entity's score.
 
         Returns:
             A map without `stages`, which hold masks of what was dropped too.
@@ -146,7 +149,8 @@ class EntityMap:
         """Entity `label` alone, cropped to its box, transparent around it: uint8 [h, w, 4] RGBA.
 
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map. label: 1..K.
+            image: uint8 [H, W, 3] RGB, the image of this map.
+            label: 1..K.
 
         Raises:
             TypeError, ValueError: not such an image. IndexError: there is no such entity.
@@ -160,7 +164,8 @@ class EntityMap:
         """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
 
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map. ids: write each label into its entity.
+            image: uint8 [H, W, 3] RGB, the image of this map.
+            ids: write each label into its entity.
 
         Raises:
             TypeError, ValueError: not such an image.

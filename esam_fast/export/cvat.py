@@ -22,7 +22,8 @@ def image(entities: Entities, number: int, file_name: str, tolerance: float = 1.
 
     Args:
         entities: what to write.
-        number: the image's id, from 0. file_name: of the image.
+        number: the image's id, from 0.
+        file_name: of the image.
         tolerance: of the outlines, pixels.
     """
     height, width = entities.labels.shape

@@ -14,7 +14,8 @@ def features(entities: Entities, tolerance: float = 1.0) -> dict[str, Any]:
     """A FeatureCollection; each feature a Polygon or MultiPolygon with the properties label, score and area.
 
     Args:
-        entities: what to write. tolerance: of the outlines, pixels.
+        entities: what to write.
+        tolerance: of the outlines, pixels.
     """
     found = []
     for label, pieces in enumerate(outlines(entities, tolerance), start=1):

@@ -16,7 +16,8 @@ def text(entities: Entities, tolerance: float = 1.0) -> bytes:
     The format knows neither holes nor pieces: they are joined by slits of no width (see `polygons.keyhole`).
 
     Args:
-        entities: what to write. tolerance: of the outlines, pixels.
+        entities: what to write.
+        tolerance: of the outlines, pixels.
     """
     height, width = entities.labels.shape
     lines = []
