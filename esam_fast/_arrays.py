@@ -1,6 +1,6 @@
 """NumPy arrays on the host, torch tensors on a device: the few things that are done with either.
 
-A mask's words are uint64 in NumPy and int64 in torch, whose uint64 can do next to nothing; the bits are the same.
+A mask's words are uint64 in NumPy and int64 in torch, whose uint64 supports few operations; the bits are the same.
 torch is imported only where a tensor has been handed in or a device named.
 """
 

@@ -1,4 +1,4 @@
-"""What is built, what is here, what was asked for. A kernel's own errors pass through untouched."""
+"""Which backends are here, which one serves a call, and running kernels on it."""
 
 from __future__ import annotations
 

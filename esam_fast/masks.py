@@ -60,10 +60,7 @@ class PackedMasks:
     @classmethod
     def from_words(cls, words: Any, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
         """Masks from their words: areas and boxes are measured; see `ops.measure`."""
-        words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
-        area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
-        _backend.run("packing.measure", backend, words, *shape, out=(area, box))
-        return cls(words, area, box, shape)
+        return cls(words, *measured(words, shape, backend), shape)
 
     @classmethod
     def empty(cls, shape: tuple[int, int], device: Any = None) -> PackedMasks:
@@ -175,6 +172,14 @@ def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> Packe
         wanted, came = ("in NumPy on the host" if m.device is None else f"on {m.device}" for m in (like, value))
         raise ValueError(f"{name} must be {wanted}, got masks {came}")
     return value
+
+
+def measured(words: Any, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
+    """Areas and boxes of masks; see `ops.measure`."""
+    words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
+    area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
+    _backend.run("packing.measure", backend, words, *shape, out=(area, box))
+    return area, box
 
 
 def words_per_mask(shape: tuple[int, int]) -> int:

@@ -30,7 +30,7 @@ POISON = 0xA5
 
 
 class HostMemory:
-    """What the kernels take for the memory of a GPU; whatever is not written shows as poison."""
+    """Host memory in place of a GPU's, filled with a pattern, so that output that was not written shows."""
 
     index = 0
     stream = 0

@@ -3,8 +3,8 @@
     python tests/sanitize.py [thread] [address]
 
 A race is what two threads of a block, or two lanes of a warp, do to one place in shared or global memory without a
-barrier between them. First each sanitizer has to find the faults that cuda_emulation/planted.cpp has to offer; then the
-tests of the ops run under it, with fresh builds of the kernels. Needs GCC (as g++, or named by CXX).
+barrier between them. First each sanitizer has to find the faults planted in cuda_emulation/planted.cpp; then the tests
+of the ops run under it, with fresh builds of the kernels. Needs GCC (as g++, or named by CXX).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SELECTED = "emulated and not thousands and not 64 and not (300 and test_overlap)"  # what takes no minutes here
+SELECTED = "emulated and not thousands and not 64 and not (300 and test_overlap)"  # what does not take minutes here
 FOUND = 66  # exit code
 FAULTS = {"thread": ("barrier", "warp", "atomic"), "address": ("beyond",)}
 LIBRARIES = {"thread": ("libtsan.so",), "address": ("libasan.so", "libstdc++.so")}  # to be there before Python

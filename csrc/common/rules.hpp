@@ -1,4 +1,4 @@
-// The decisions of the algorithm, one function each, pure and shared by host and device.
+// The rules of the algorithm as pure functions, shared by host and device.
 #pragma once
 #include <cstdint>
 
@@ -12,12 +12,12 @@ ESAM_HD inline double iou(std::int64_t inter, std::int64_t area_a, std::int64_t 
   return joined == 0 ? 0.0 : static_cast<double>(inter) / static_cast<double>(joined);
 }
 
-// inter / whole in double; 0 when the whole is 0.
+// part / whole in double; 0 when the whole is 0.
 ESAM_HD inline double share(std::int64_t part, std::int64_t whole) {
   return whole == 0 ? 0.0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// Whether mask p is scored so far above q that their overlap is p's without a vote.
+// Whether p's score exceeds q's by so much that p gets their overlap without a vote.
 ESAM_HD inline bool outranks(float score_p, float score_q, double margin) {
   return static_cast<double>(score_p) - static_cast<double>(score_q) > margin;
 }

@@ -1,4 +1,4 @@
-// Non-owning shapes over memory that Python allocated.
+// Arrays and packed masks in memory that Python allocated.
 #pragma once
 #include <array>
 #include <cstddef>

@@ -7,7 +7,7 @@
 
 namespace esam {
 
-// plane [h, w], out [n]
+// plane [h * w], out [n]
 void mask_mean(const Masks& masks, const double* plane, double* out) {
   parallel_for(masks.n, worth(0.03 * masks.h * masks.w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {

@@ -11,7 +11,7 @@
 namespace esam {
 namespace {
 
-// The points that have a vote, found by the pixel they fall in.
+// The points that vote, by the pixel they fall in.
 class Ballot {
  public:
   Ballot(const std::int64_t* pixel, const std::int64_t* guide, std::int64_t n, std::size_t words)

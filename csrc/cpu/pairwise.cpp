@@ -7,8 +7,8 @@
 namespace esam {
 namespace {
 
-// Intersections of masks i .. i + 3 of `a` with masks j .. j + 3 of `b`: together where the words they need are mostly
-// the same, else one by one. out[4, 4].
+// Intersections of masks i .. i + 3 of `a` with masks j .. j + 3 of `b`: in one pass where the words that they need are
+// mostly the same, else one by one. out[4, 4].
 void tile_intersections(const Masks& a, std::int64_t i, const Masks& b, std::int64_t j, std::int64_t* out) {
   CommonWords m[16];
   std::size_t first = ~std::size_t{0}, last = 0, wanted = 0;
@@ -22,7 +22,7 @@ void tile_intersections(const Masks& a, std::int64_t i, const Masks& b, std::int
   for (int k = 0; k < 16; ++k) out[k] = intersection(a, i + k / 4, b, j + k % 4, m[k]);
 }
 
-// out[i, j] = value(i, j, intersection) for all pairs; of a set with itself only half are counted. In tiles of 4 x 4
+// out[i, j] = value(i, j, intersection) for all pairs; for a set with itself only half are counted. In tiles of 4 x 4
 // masks, and a panel of columns at a time, which stays in cache for all rows of a chunk.
 template <class T, class Value>
 void for_pairs(const Masks& a, const Masks& b, T* out, const Value& value) {

@@ -68,7 +68,7 @@ void region_tree(const std::int32_t* labels, const float* boundary, Array<const 
   }
 
   std::vector<Border> border = borders(labels, boundary, h, w);
-  std::vector<std::vector<std::int32_t>> around(nodes);  // indices of borders; some lead to nodes that are gone
+  std::vector<std::vector<std::int32_t>> around(nodes);  // indices of borders; some lead to nodes already merged
   using Step = std::tuple<double, std::int32_t, std::int32_t, std::int32_t>;  // cost, low, high, border
   std::priority_queue<Step, std::vector<Step>, std::greater<Step>> queue;
   const auto propose = [&](std::int32_t index) {

@@ -10,7 +10,7 @@
 namespace esam {
 namespace {
 
-// A similarity and whose it is as one number: larger is better, that is (value descending, then index ascending).
+// A similarity and its index as one number that is larger for a larger value, then for a lower index.
 std::int64_t key_of(std::int32_t value, std::int64_t index) {
   return static_cast<std::int64_t>(value) * (std::int64_t{1} << 32) + (UINT32_MAX - index);
 }
@@ -36,7 +36,7 @@ bool any_above(const std::int32_t* eight, std::int32_t limit) {
 void top_k_similarity(Array<const std::int16_t, 2> vectors, std::int64_t k, std::int32_t* index, std::int32_t* value) {
   const std::int16_t* features = vectors.data;
   const std::int64_t n = vectors.shape[0], c = vectors.shape[1];
-  // Copies filled up with zeros: of the rows, to fours; of the columns, as panels [pairs, panel_columns, 2].
+  // Copies padded with zeros: the rows to a multiple of four, the columns as panels [pairs, panel_columns, 2].
   const std::int64_t pairs = (c + 1) / 2, fours = (n + 3) / 4, panels = (n + panel_columns - 1) / panel_columns;
   std::vector<std::int16_t> row(fours * 4 * pairs * 2), panel(panels * panel_columns * pairs * 2);
   parallel_for(panels, worth(1.0 * panel_columns * c), [&](std::int64_t first, std::int64_t last) {
@@ -56,7 +56,7 @@ void top_k_similarity(Array<const std::int16_t, 2> vectors, std::int64_t k, std:
         simd().dot_panel(row.data() + i * pairs * 2, pairs * 2, panel.data() + j * pairs * 2, pairs, dot);
         const std::int64_t columns = std::min<std::int64_t>(panel_columns, n - j);
         for (std::int64_t r = 0; r < rows; ++r)
-          for (std::int64_t group = 0; group < columns; group += 8) {  // most have nothing to offer
+          for (std::int64_t group = 0; group < columns; group += 8) {  // most hold no candidate
             const std::int32_t* similarity = dot + r * panel_columns + group;
             std::int64_t* mine = best.data() + r * k;
             if (!any_above(similarity, value_of(mine[k - 1]))) continue;

@@ -1,4 +1,4 @@
-// Watershed by flooding: every regional minimum becomes a basin, lower pixels first, first come first served.
+// Watershed by flooding: every regional minimum becomes a basin, lower pixels first, equal ones in order of arrival.
 #include <algorithm>
 #include <array>
 #include <vector>

@@ -6,8 +6,8 @@ namespace esam::cuda {
 
 constexpr int claim_warps = 8;
 
-// bits [n, 2 * tiles(n, 64)], 32 a piece. A warp does one piece: a lane bounds one IoU by areas and boxes, and only
-// where that would claim the warp counts together. claims(p, iou): monotone in iou.
+// bits [n, 2 * tiles(n, 64)], in pieces of 32, one warp per piece. Each lane bounds one IoU by areas and boxes; where
+// the bound would claim, the whole warp counts the intersection. claims(p, iou): monotone in iou.
 template <class Claims>
 __global__ void __launch_bounds__(32 * claim_warps)
     claim_bits(Masks masks, const std::int64_t* order, Claims claims, std::int64_t pieces, std::uint32_t* bits) {

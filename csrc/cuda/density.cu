@@ -6,8 +6,8 @@ namespace {
 
 constexpr int warps = 4;
 
-// A warp a mask: its lanes gather a word's values in pixel order, and the first lane adds them one by one, so that the
-// sum is the CPU's to the last bit.
+// One warp per mask: its lanes gather a word's values in pixel order, and the first lane adds them one by one, so that
+// the sum is the CPU's to the last bit.
 __global__ void __launch_bounds__(32 * warps) mean(Masks masks, const double* plane, double* out) {
   __shared__ double gathered[warps][64];
   const std::int64_t i = blockIdx.x * static_cast<std::int64_t>(warps) + threadIdx.x / 32;

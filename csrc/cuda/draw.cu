@@ -7,8 +7,8 @@ namespace {
 constexpr int width = 32, height = 8, threads = width * height;  // of a block's tile of the image
 constexpr int warps = threads / 32;
 
-// A block a tile. 256 planes at a time, those whose box reaches the tile are listed in order; then every thread samples
-// these at its pixel.
+// One block per tile. 256 planes at a time, those whose box reaches the tile are listed in order; then every thread
+// samples these at its pixel.
 __global__ void __launch_bounds__(threads)
     draw(const float* planes, const std::int32_t* box, std::int64_t n, int h, int w, int rows, int cols,
          double content_h, double content_w, std::int32_t* labels, std::int64_t image_h, std::int64_t image_w,
@@ -66,7 +66,7 @@ __global__ void clear(std::int64_t n, std::int64_t* area, std::int32_t* box) {
   box[4 * k] = box[4 * k + 1] = 0x7fffffff, box[4 * k + 2] = box[4 * k + 3] = 0;
 }
 
-// A thread a piece of a row: one set of atomics for each run of a label in it.
+// One thread per piece of a row, with one set of atomics for each run of a label in it.
 __global__ void tally(const std::int32_t* labels, std::int64_t h, std::int64_t w, std::int64_t n, std::int64_t pieces,
                       std::int64_t* area, std::int32_t* box) {
   const std::int64_t task = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;

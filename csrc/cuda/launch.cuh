@@ -1,5 +1,5 @@
-// What every CUDA file needs: checked launches, and a warp's joint work. Launches go through the runtime's C function,
-// so that the same source also runs on a CPU in the tests.
+// What every CUDA file needs: checked launches, and what a warp does together. Launches go through the runtime's C
+// function, so that the same source also runs on a CPU in the tests.
 #pragma once
 #include <array>
 #include <tuple>
@@ -22,7 +22,7 @@ void launch(const char* name, void (*kernel)(P...), std::int64_t blocks, int thr
 
 inline std::int64_t tiles(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
-constexpr unsigned full = 0xffffffffu;  // every lane takes part, always
+constexpr unsigned full = 0xffffffffu;  // every lane takes part
 
 template <class T>
 __device__ T warp_sum(T value) {

@@ -18,8 +18,8 @@ struct Represent {
   __device__ void follows(std::int64_t p, std::int64_t q) const { representative[q] = p; }
 };
 
-// Visits the masks in order, 64 at a time: thread 0 settles these among themselves, then every thread takes what their
-// leaders claim of later masks, a word each. claimed [words]: the masks claimed so far.
+// Visits the masks in order, 64 at a time: thread 0 finds the leaders among these, then each thread marks what the
+// leaders claim in one word of later masks after the other. claimed [words]: the masks claimed so far.
 template <class Result>
 __global__ void __launch_bounds__(scan_threads)
     scan(const std::uint64_t* bits, const std::int64_t* order, std::int64_t n, std::int64_t words,

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Grows a box and counts by what each thread sees; `close` puts the block's together.
+// Box and counts of the pixels that one thread sees; `close` combines those of a block.
 struct Extent {
   int x0 = 1 << 30, y0 = 1 << 30, x1 = 0, y1 = 0;
   int area = 0, high = 0, low = 0;
@@ -44,7 +44,7 @@ __device__ void close(Shared& shared, const Extent& extent, std::int64_t* area, 
   box[0] = shared.area ? shared.x0 : 0, box[1] = shared.area ? shared.y0 : 0, box[2] = shared.x1, box[3] = shared.y1;
 }
 
-// A block a plane [h, w]; a warp makes a word at a time, two ballots of 32 pixels.
+// One block per plane [h, w]; a warp makes one word at a time, by two ballots of 32 pixels.
 __global__ void __launch_bounds__(threads)
     pack(const float* logits, int h, int w, int rows, int cols, float offset, std::uint64_t* words, std::int64_t* area,
          std::int32_t* box, float* stability) {
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(threads)
   if (threadIdx.x == 0) stability[i] = static_cast<float>(share(shared.high, shared.low));
 }
 
-// A block a mask; a thread cuts its words into pieces of rows.
+// One block per mask; each thread cuts its words into pieces of rows.
 __global__ void __launch_bounds__(threads)
     measure_masks(const std::uint64_t* words, int h, int w, std::int64_t* area, std::int32_t* box) {
   __shared__ Shared shared;

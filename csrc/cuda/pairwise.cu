@@ -18,8 +18,8 @@ struct Iou {
   __device__ static Out of(std::int64_t inter, std::int64_t a, std::int64_t b) { return iou(inter, a, b); }
 };
 
-// out [a.n, b.n]. A block reads only the words where boxes of its tile overlap. Of a set with
-// itself (`same`) the blocks under the diagonal have nothing to do: the others write both halves.
+// out [a.n, b.n]. A block reads only the words where boxes of its tile overlap. For a set
+// with itself (`same`) the blocks above the diagonal write both halves of the matrix.
 template <class Value>
 __global__ void __launch_bounds__(side* side)
     for_pairs(Masks a, Masks b, bool same, std::int64_t columns, typename Value::Out* out) {
@@ -82,8 +82,8 @@ void pairs(const char* name, const Context& context, const Masks& a, const Masks
 
 constexpr int warps = 8;
 
-// A block a mask of `a`: its warps take masks of `b` in turn, 32 at a time; a lane bounds one IoU by areas and boxes,
-// and only where that could win the warp counts together.
+// One block per mask of `a`: its warps take masks of `b` in turn, 32 at a time. Each lane bounds one IoU by areas and
+// boxes; where the bound exceeds the best so far, the whole warp counts the intersection.
 __global__ void __launch_bounds__(32 * warps) best_match(Masks a, Masks b, double* best, std::int64_t* index) {
   __shared__ double found[warps];
   __shared__ std::int64_t where[warps];

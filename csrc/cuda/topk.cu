@@ -37,12 +37,12 @@ __global__ void __launch_bounds__(side* side)
   }
 }
 
-// A product and whose it is as one number: the larger product first, then the lower index; -1 << 63 is none.
+// A product and its index as one number that is larger for a larger product, then for a lower index; -1 << 63: none.
 __device__ long long key(std::int32_t product, std::int64_t index) {
   return static_cast<long long>(product) * (1ll << 32) + (0x7fffffffll - index);
 }
 
-// A warp a vector: k times the best that comes after the one before it.
+// One warp per vector: k times the best key below the one before.
 __global__ void __launch_bounds__(32 * warps)
     select(const std::int32_t* products, std::int64_t n, std::int64_t first, std::int64_t count, std::int64_t k,
            std::int32_t* index, std::int32_t* value) {

@@ -1,4 +1,4 @@
-"""The two ways kernels are compiled (cached on disk, free of the GIL) and the array types they speak."""
+"""The two ways kernels are compiled (cached on disk, free of the GIL) and the types of their arguments."""
 
 from __future__ import annotations
 

@@ -23,9 +23,8 @@ def _sum_one(words: Words, first: int, last: int, plane: Doubles) -> float:
 
 @parallel_jit
 def mask_mean(masks: Masks, plane: Doubles, out: Doubles) -> None:
-    """Mean of plane [h, w] over the pixels of each mask, 0 for an empty one: out [N]."""
+    """Mean of plane [h * w] over the pixels of each mask, 0 for an empty one: out [N]."""
     words, area, box, _, w = masks
-    flat = plane.ravel()
     for n in prange(area.size):
         first, last = word_range(box[n], box[n], w)
-        out[n] = _sum_one(words[n], first, last, flat) / area[n] if area[n] > 0 else 0.0
+        out[n] = _sum_one(words[n], first, last, plane) / area[n] if area[n] > 0 else 0.0

@@ -81,7 +81,7 @@ def region_tree(
             summed.append(0.0)
         length[-1] += 1
         summed[-1] += np.float64(side_strength[i])
-    around = [[np.int64(0) for _ in range(0)] for _ in range(nodes)]  # some lead to nodes that are gone
+    around = [[np.int64(0) for _ in range(0)] for _ in range(nodes)]  # some lead to nodes already merged
     queue = [(0.0, np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]  # cost, low, high, border
     for i in range(len(low)):
         for node in (low[i], high[i]):

@@ -1,4 +1,4 @@
-"""One logit plane an entity, cut where the split gave an overlap away."""
+"""One logit plane an entity, lowered where a member lost an overlap."""
 
 from __future__ import annotations
 

@@ -28,5 +28,5 @@ def mask_mean(masks: PackedMasks, plane: NDArray[np.float64], *, backend: str | 
     check_masks("masks", masks)
     plane = _check.array("plane", plane, np.float64, masks.shape)
     out = np.empty(len(masks), np.float64)
-    run("density.mask_mean", backend, masks.raw, plane, out=(out,))
+    run("density.mask_mean", backend, masks.raw, plane.ravel(), out=(out,))
     return out

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
 from esam_fast._backend import run
-from esam_fast.masks import Float, Int, PackedMasks, words_per_mask
+from esam_fast.masks import Float, Int, PackedMasks, measured, words_per_mask
 
 
 def pack_logits(
@@ -66,5 +66,4 @@ def measure(words: Any, shape: tuple[int, int], *, backend: str | None = None) -
     Raises:
         TypeError, ValueError, BackendUnavailable: see `pack_logits`.
     """
-    masks = PackedMasks.from_words(words, shape, backend=backend)
-    return masks.area, masks.box
+    return measured(words, shape, backend)

@@ -1,4 +1,4 @@
-"""Logit planes of entities: the maximum of their members', cut where the split gave an overlap away."""
+"""Logit planes of entities: the maximum of their members', lowered where a member lost an overlap."""
 
 from __future__ import annotations
 

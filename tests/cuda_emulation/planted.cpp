@@ -1,4 +1,4 @@
-// A kernel with a fault of choice, by which tests/sanitize.py sees that a sanitizer finds it.
+// A kernel with a chosen fault, for tests/sanitize.py to check that a sanitizer finds it.
 #include <cuda_runtime.h>
 
 #include <cstdio>
