@@ -73,7 +73,7 @@ def home(backend: str | None) -> Any:
 
 
 def on_host(backend: str | None) -> str:
-    """The backend for an op that has no kernel elsewhere than on the host: the one asked for if it serves NumPy arrays.
+    """The backend for an op without kernels on devices: the one asked for if it serves NumPy arrays, else the best.
 
     Raises:
         ValueError, BackendUnavailable: see `resolve`.

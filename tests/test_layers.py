@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tempfile
@@ -144,6 +145,14 @@ def test_stages_do_not_know_each_other_nor_a_segmenter(path: Path) -> None:
         assert not name.startswith("esam_fast.segmenters"), f"{path.name} imports {name}"
         if name.startswith("esam_fast.stages."):
             assert name.split(".")[2] in allowed, f"{path.name} imports {name}"
+
+
+def test_host_and_device_kernels_share_only_what_is_common() -> None:
+    sources = Path(__file__).parents[1] / "csrc"
+    for folder, others in {"common": ("cpu/", "cuda/"), "cpu": ("cuda/",), "cuda": ("cpu/",)}.items():
+        for path in (sources / folder).iterdir():
+            included = re.findall(r'#include "([^"]+)"', path.read_text(encoding="utf-8"))
+            assert not [name for name in included if name.startswith(others)], path
 
 
 def run(code: str) -> str:

@@ -35,7 +35,8 @@ struct Axis {
 // planes [n, h, w], box [n, 4], labels [image_h, image_w]
 void draw_labels(Array<const float, 3> planes, const std::int32_t* box, int rows, int cols, double content_h,
                  double content_w, Array<std::int32_t, 2> labels) {
-  const std::int64_t n = planes.shape[0], h = planes.shape[1], w = planes.shape[2];
+  const std::int64_t n = planes.shape[0], plane_size = planes.shape[1] * planes.shape[2];
+  const int w = static_cast<int>(planes.shape[2]);
   const std::int64_t image_h = labels.shape[0], image_w = labels.shape[1];
   const Axis ys(image_h, content_h, rows), xs(image_w, content_w, cols);
   struct Span {
@@ -61,10 +62,10 @@ void draw_labels(Array<const float, 3> planes, const std::int32_t* box, int rows
       for (const std::int64_t k : live) {
         const Span& span = spans[k];
         if (y < span.y0 || y >= span.y1 || span.x0 >= span.x1) continue;
-        const float* plane = planes.data + k * h * w;
+        const float* plane = planes.data + k * plane_size;
         const int from = xs.low[span.x0], to = xs.high[span.x1 - 1] + 1;
-        simd().blend(plane + ys.low[y] * w + from, plane + ys.high[y] * w + from, ys.t[y], to - from,
-                     row.data() + from);
+        simd().blend(plane + static_cast<std::size_t>(ys.low[y]) * w + from,
+                     plane + static_cast<std::size_t>(ys.high[y]) * w + from, ys.t[y], to - from, row.data() + from);
         for (std::int64_t x = span.x0; x < span.x1; ++x) {
           const float v = between(row[xs.low[x]], row[xs.high[x]], xs.t[x]);
           const bool wins = v > best[x];

@@ -49,7 +49,7 @@ def felzenszwalb(
             raise ValueError(f"{name} must be at least 0 and finite, got {value!r}")
     min_size = _check.integer("min_size", min_size, 0)
     labels = np.empty(image.shape[:2], np.int32)
-    run("felzenszwalb.felzenszwalb", on_host(backend), image, scale, gaussian(sigma), min_size, out=(labels,))
+    run("felzenszwalb.felzenszwalb", on_host(backend), image, float(scale), gaussian(sigma), min_size, out=(labels,))
     return labels
 
 

@@ -28,7 +28,8 @@ def entity_planes(
         kept: PackedMasks, M, disjoint: the pixels that each member still holds.
         owner: [M] int64, the entity of each member.
         entities: PackedMasks, K.
-        backend: see `draw_labels`. With any of them NumPy serves NumPy, and torch tensors.
+        backend: see `draw_labels`. It measures masks; the planes themselves are computed in NumPy for NumPy logits and
+            in torch for tensors.
 
     Returns:
         [K, h, w] float32; it lives where the logits do.
