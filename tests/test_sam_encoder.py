@@ -88,7 +88,7 @@ def test_weights_are_shared_where_they_can_be_and_the_model_is_left_alone() -> N
     sam = small_sam().train()
     before = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
     segmenter = SamSegmenter(sam)
-    qkv = segmenter._encoder._blocks[0].attention.qkv.weight  # type: ignore[union-attr]
+    qkv = segmenter._encoder._blocks[0].qkv.weight  # type: ignore[union-attr]
     assert qkv.data_ptr() == sam.image_encoder.blocks[0].attn.qkv.weight.data_ptr()
     SamSegmenter(sam, dtype="bfloat16").embed(photo(64, 64))
     assert sam.training
@@ -101,7 +101,7 @@ def test_compiling_is_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     sam, image = small_sam(), photo(64, 64)
     plain = SamSegmenter(sam).embed(image)
     assert not compiled
-    assert np.array_equal(SamSegmenter(sam, compiled=True).embed(image).features, plain.features)
+    assert np.abs(SamSegmenter(sam, compiled=True).embed(image).features - plain.features).max() < 1e-5
     assert len(compiled) == 1
 
 
