@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sam_models import SamSegmenter, official, photo, segment_anything, small_sam, spread, torch
 
+from esam_fast.segmenters.sam.attention import Attention
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.frame import Frame
 
@@ -41,6 +42,29 @@ def test_embeddings_are_the_official_ones(seed: int, shape: tuple[int, int]) -> 
     assert np.abs(embedding.features - exact[:, :fh, :fw].numpy()).max() < 1e-4
 
 
+@pytest.fixture(params=[True, False], ids=["as on a CPU", "as on a GPU"])
+def in_chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether attention is divided into pieces; else it is torch's, in one call."""
+    make = Attention.__init__
+    monkeypatch.setattr(Attention, "__init__", lambda *args: make(*args[:-1], request.param))
+    return bool(request.param)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [{"qkv_bias": False}, {"use_rel_pos": False}, {"use_abs_pos": False}, {"window_size": 16}, {"window_size": 5}],
+)
+def test_other_official_encoders(encoder: dict[str, int], in_chunks: bool) -> None:
+    sam, image = small_sam(7, **encoder), photo(256, 200)
+    segmenter = SamSegmenter(sam)
+    assert isinstance(segmenter._encoder, VitEncoder)
+    assert all(block.attention.in_chunks == in_chunks for block in segmenter._encoder._blocks)
+    exact, _, _ = official(sam, image, np.zeros((1, 2)))
+    features = segmenter.embed(image).features
+    assert np.abs(features - exact[:, :, : features.shape[2]].numpy()).max() < 1e-4
+
+
+@pytest.mark.usefixtures("in_chunks")
 @pytest.mark.parametrize("seed", range(2))
 def test_bfloat16_is_no_further_from_float32_than_the_official_bfloat16(seed: int) -> None:
     sam, image = small_sam(seed), photo(256, 256, seed)

@@ -47,12 +47,13 @@ class Attention:
 
     def _masked(self, qkv: Tensor) -> Tensor:
         """[B, h, w, 3 C] to [B, h, w, C]; the positions as a mask [B, H, hw, hw]."""
-        q, k, v = self._split(qkv)
+        q, k, v = self._split(qkv)  # [B, H, h, w, d]
         mask = None
         if self.positions is not None:
             by_row, by_col = _by_position(q, *self.positions)
             mask = (by_row[..., :, None] + by_col[..., None, :]).flatten(2, 3).flatten(3)
-        out = F.scaled_dot_product_attention(*(each.flatten(2, 3) for each in (q, k, v)), attn_mask=mask)
+        q, k, v = (each.flatten(2, 3) for each in (q, k, v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return out.transpose(1, 2).reshape(*qkv.shape[:3], -1)
 
     def _extended(self, qkv: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
