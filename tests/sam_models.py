@@ -38,14 +38,19 @@ def small_sam(
     channels: int = 256,
     heads: int = 8,
     layers: int = 2,
+    **encoder: Any,
 ) -> Any:
-    """A SAM of all the official parts, with weights such that attention is not flat and logits have spread."""
+    """A SAM of all the official parts, with weights such that attention is not flat and logits have spread.
+
+    `encoder`: more arguments of ImageEncoderViT.
+    """
     torch.manual_seed(seed)
     cells = side // 16
     sam = Sam(
         ImageEncoderViT(
-            img_size=side, embed_dim=width, depth=depth, num_heads=3, window_size=7, use_rel_pos=True,
-            global_attn_indexes=(1, 3), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), out_chans=channels,
+            img_size=side, embed_dim=width, depth=depth, num_heads=3, out_chans=channels,
+            global_attn_indexes=(1, 3), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
+            **{"use_rel_pos": True, "window_size": 7, **encoder},
         ),
         PromptEncoder(channels, (cells, cells), (side, side), 16),
         MaskDecoder(transformer_dim=channels, transformer=TwoWayTransformer(layers, channels, heads, 8 * channels)),

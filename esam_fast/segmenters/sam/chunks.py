@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from esam_fast.masks import Int
+from esam_fast.segmenters.sam.threads import most_workers, workers
 
 Space = TypeVar("Space")
 Result = TypeVar("Result")
 
 _CPU_CHUNK = 16
 _GPU_CHUNK = 64
-_MOST_WORKERS = 8
 
 
 class Chunks(Generic[Space]):
     """Maps a function over chunks of prompts.
-
-    Threads that share an operation wait for each other thousands of times a second; threads with a chunk each do not,
-    and each keeps its own chunk in its own cache.
 
     Args:
         device: where the work is done.
@@ -58,10 +53,10 @@ class Chunks(Generic[Space]):
         done = 0
         while done < n:
             size = self.size
-            workers = min(torch.get_num_threads(), _MOST_WORKERS) if self._in_threads else 1
-            share = min(size, -(-(n - done) // workers))
+            count = most_workers() if self._in_threads else 1
+            share = min(size, -(-(n - done) // count))
             try:
-                with _threads(workers) as each:
+                with workers(count) as each:
                     result: Result
                     for result in each(self._in_space(work, size, share, n), range(done, n, share)):
                         results.append(result)
@@ -90,22 +85,3 @@ class Chunks(Generic[Space]):
 def filled(start: int, size: int, n: int) -> Int:
     """Indices of the chunk that starts at one of n prompts, always `size` of them: after the last, the last again."""
     return np.minimum(np.arange(start, start + size), n - 1)
-
-
-@contextmanager
-def _threads(workers: int) -> Iterator[Callable[..., Iterator[Result]]]:
-    """An ordered map on so many threads, which divide torch's threads among them."""
-    if workers == 1:
-        yield map
-        return
-    threads = torch.get_num_threads()
-
-    def divide() -> None:
-        torch.get_num_threads()  # a thread's first question sets it up; only then does its own number last
-        torch.set_num_threads(threads // workers)
-
-    try:
-        with ThreadPoolExecutor(workers, initializer=divide) as pool:
-            yield pool.map
-    finally:
-        torch.set_num_threads(threads)

@@ -24,9 +24,9 @@ Read = Callable[[Tensor, Int], None]  # takes logits float32 [k, K, 4h, 4w], val
 class _Layer:
     """One image's part in one layer of the transformer."""
 
-    heard: Scores
+    token_to_image: Scores
     values: Values
-    answered: Scores
+    image_to_token: Scores
     norm: Norm
 
 
@@ -35,7 +35,7 @@ class DecoderImage:
     """All that the decoder keeps of an image."""
 
     layers: list[_Layer]
-    heard: Scores
+    token_to_image: Scores
     values: Values
     upscaled: UpscaledImage
 
@@ -89,13 +89,13 @@ class FoldedDecoder:
         image = ImageSide(features, self._prompts.position()[0].flatten(1), self._heads, self._dtype)
         layers = []
         for layer in self._transformer.layers:
-            to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
-            heard, values = image.scores(to_image.k_proj), image.values(to_image.v_proj)
-            answered = image.scores(to_tokens.q_proj)
-            layers.append(_Layer(heard, values, answered, image.close_layer(to_tokens.out_proj, layer.norm4)))
+            to_image, to_token = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+            scores, values = image.scores(to_image.k_proj), image.values(to_image.v_proj)
+            back = image.scores(to_token.q_proj)
+            layers.append(_Layer(scores, values, back, image.close_layer(to_token.out_proj, layer.norm4)))
         last = self._transformer.final_attn_token_to_image
-        heard, values = image.scores(last.k_proj), image.values(last.v_proj)
-        return DecoderImage(layers, heard, values, self._upscaling.image(image))
+        scores, values = image.scores(last.k_proj), image.values(last.v_proj)
+        return DecoderImage(layers, scores, values, self._upscaling.image(image))
 
     def run(
         self,
@@ -145,19 +145,20 @@ class FoldedDecoder:
         """The transformer for the prompts at `indices` [B]: the output tokens that are asked for, [B, 1 + K, C]."""
         tokens, queries, vectors = start.tokens[indices], start.queries[indices], start.vectors[indices]
         keys.begin(count)
-        for i, (seen, layer) in enumerate(zip(image.layers, self._transformer.layers, strict=True)):
+        for i, (part, layer) in enumerate(zip(image.layers, self._transformer.layers, strict=True)):
             if i:
                 queries, vectors = self._ask(layer, queries, tokens)
-            heard = keys.attend(seen.heard, seen.values, vectors)
-            queries = layer.norm2(queries + layer.cross_attn_token_to_image.out_proj(heard))
+            gathered = keys.token_to_image(part.token_to_image, part.values, vectors)
+            queries = layer.norm2(queries + layer.cross_attn_token_to_image.out_proj(gathered))
             queries = layer.norm3(queries + layer.mlp(queries))
-            back = layer.cross_attn_image_to_token
-            spoken = self._scaled(back.k_proj(queries + tokens))
-            keys.answer(seen.answered, seen.norm, spoken, self._split(back.v_proj(queries)))
+            to_token = layer.cross_attn_image_to_token
+            vectors, values = self._scaled(to_token.k_proj(queries + tokens)), self._split(to_token.v_proj(queries))
+            keys.image_to_token(part.image_to_token, part.norm, vectors, values)
         queries, tokens = queries[:, self._asked], tokens[:, self._asked]
         last = self._transformer.final_attn_token_to_image
-        heard = keys.attend(image.heard, image.values, self._scaled(last.q_proj(queries + tokens)))
-        return self._transformer.norm_final_attn(queries + last.out_proj(heard))
+        vectors = self._scaled(last.q_proj(queries + tokens))
+        gathered = keys.token_to_image(image.token_to_image, image.values, vectors)
+        return self._transformer.norm_final_attn(queries + last.out_proj(gathered))
 
     def _ask(self, layer: nn.Module, queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """A layer's self-attention: the queries [B, T, C] after it, and their vectors [B, H, T, d] for the image."""

@@ -8,6 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from esam_fast.segmenters.sam.attention import Attention
+from esam_fast.segmenters.sam.linear import linear
+
+_ROWS = 1024
+
 
 @dataclass(frozen=True)
 class _Norm:
@@ -30,53 +35,7 @@ class _Linear:
     bias: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
-
-
-@dataclass(frozen=True)
-class _Attention:
-    """Self-attention over h x w tokens with decomposed relative positions.
-
-    The logit of query (y, x) and key (v, u) is q k / sqrt(d) + q rows[y, v] + q cols[x, u].
-    """
-
-    qkv: _Linear
-    proj: _Linear
-    heads: int
-    rows: Tensor | None  # [h, h, d]; None without relative positions
-    cols: Tensor | None  # [w, w, d]
-
-    def __call__(self, x: Tensor, *, whole: bool) -> Tensor:
-        """[B, h, w, C] to the same; `whole` where the tokens are the whole image and not a window."""
-        b, h, w, _ = x.shape
-        q, k, v = self.qkv(x).view(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, hw, d] each
-        if self.rows is None or self.cols is None:
-            out = F.scaled_dot_product_attention(q, k, v)
-        else:
-            placed = q.unflatten(2, (h, w))  # [B, H, h, w, d]
-            by_row = torch.einsum("bnhwd,hkd->bnhwk", placed, self.rows)
-            by_col = torch.einsum("bnhwd,wkd->bnhwk", placed, self.cols)
-            if whole:
-                out = _attend_to_whole(q, k, v, by_row, by_col)
-            else:
-                mask = (by_row[..., :, None] + by_col[..., None, :]).reshape(b, self.heads, h * w, h * w)
-                out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, -1))
-
-
-def _attend_to_whole(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_col: Tensor) -> Tensor:
-    """Attention of [B, H, hw, d] with logits by row and by column of the key, [B, H, h, w, h] and [B, H, h, w, w].
-
-    A mask of hw x hw logits for every head would take a gigabyte. The same sums come out of longer vectors: the query
-    goes on with its logits by row and by column, the key with a 1 in its row and a 1 in its column.
-    """
-    d, h, w = q.shape[-1], by_row.shape[-1], by_col.shape[-1]
-    row = torch.eye(h, dtype=q.dtype, device=q.device).repeat_interleave(w, 0)  # [hw, h]
-    col = torch.eye(w, dtype=q.dtype, device=q.device).repeat(h, 1)  # [hw, w]
-    place = torch.cat([row, col], -1).expand(*k.shape[:2], -1, -1)
-    q = torch.cat([q * d**-0.5, by_row.flatten(2, 3), by_col.flatten(2, 3)], -1)  # [B, H, hw, d + h + w]
-    k = torch.cat([k, place], -1)
-    return F.scaled_dot_product_attention(q, k, F.pad(v, (0, h + w)), scale=1.0)[..., :d]
+        return linear(x, self.weight, self.bias)
 
 
 @dataclass(frozen=True)
@@ -84,37 +43,24 @@ class _Block:
     """One layer of the ViT."""
 
     norm1: _Norm
-    attention: _Attention
+    qkv: _Linear
+    attention: Attention
+    proj: _Linear
     norm2: _Norm
     lin1: _Linear
     act: nn.Module
     lin2: _Linear
-    window: int  # side of the windows that attention stays in; 0: the whole image
 
-    def __call__(self, x: Tensor) -> Tensor:  # float32 [1, h, w, C], changed
-        y = self.norm1(x)
-        if self.window:
-            windows = self.attention(_into_windows(y, self.window), whole=False)
-            x += _out_of_windows(windows, x.shape[1], x.shape[2])
-        else:
-            x += self.attention(y, whole=True)
-        x += self.lin2(self.act(self.lin1(self.norm2(x))))
-        return x
-
-
-def _into_windows(x: Tensor, side: int) -> Tensor:
-    """[1, h, w, C] as [windows, side, side, C], filled up with zeros at the bottom and on the right."""
-    _, h, w, c = x.shape
-    x = F.pad(x, (0, 0, 0, -w % side, 0, -h % side))
-    return x.view(x.shape[1] // side, side, -1, side, c).transpose(1, 2).reshape(-1, side, side, c)
-
-
-def _out_of_windows(x: Tensor, h: int, w: int) -> Tensor:
-    """[windows, side, side, C] as [1, h, w, C]."""
-    side = x.shape[1]
-    across = -(-w // side)
-    x = x.view(-1, across, side, side, x.shape[-1]).transpose(1, 2)
-    return x.reshape(1, -1, across * side, x.shape[-1])[:, :h, :w]
+    def __call__(self, x: Tensor, qkv: Tensor) -> None:
+        """Changes x float32 [1, h, w, C]; qkv [1, h, w, 3 C] is its buffer."""
+        tokens, parts = x.flatten(0, 2), qkv.flatten(0, 2)
+        step = _ROWS if x.device.type == "cpu" else len(tokens)
+        chunks = [slice(i, i + step) for i in range(0, len(tokens), step)]
+        for rows in chunks:
+            parts[rows] = self.qkv(self.norm1(tokens[rows]))
+        x += self.proj(self.attention(qkv))
+        for rows in chunks:
+            tokens[rows] += self.lin2(self.act(self.lin1(self.norm2(tokens[rows]))))
 
 
 class VitEncoder:
@@ -128,6 +74,7 @@ class VitEncoder:
 
     def __init__(self, official: nn.Module, device: torch.device, dtype: torch.dtype, *, compiled: bool) -> None:
         self._device, self._dtype = device, dtype
+        self._in_chunks = device.type == "cpu" and not compiled
         patches = official.patch_embed.proj
         self._patches = self._weight(patches.weight), self._weight(patches.bias)
         self._stride = patches.stride
@@ -143,10 +90,13 @@ class VitEncoder:
         return self._run(image), None
 
     def _forward(self, image: Tensor) -> Tensor:
-        x = F.conv2d(image.to(self._dtype), *self._patches, stride=self._stride).permute(0, 2, 3, 1).float()
-        x = x.contiguous() if self._position is None else x + self._position  # [1, h, w, C]
+        x = F.conv2d(image.to(self._dtype), *self._patches, stride=self._stride)
+        x = x.permute(0, 2, 3, 1).float().contiguous()  # [1, h, w, C]
+        if self._position is not None:
+            x = x + self._position
+        qkv = x.new_empty(*x.shape[:3], 3 * x.shape[3], dtype=self._dtype)
         for block in self._blocks:
-            x = block(x)
+            block(x, qkv)
         reduce, norm1, mix, norm2 = self._neck
         x = norm1(F.linear(x.to(self._dtype), reduce.flatten(1)).float())
         x = F.conv2d(x.permute(0, 3, 1, 2), mix, padding=1)
@@ -154,18 +104,20 @@ class VitEncoder:
 
     def _block(self, official: nn.Module) -> _Block:
         attention, mlp = official.attn, official.mlp
-        rows = cols = None
+        positions = None
         if attention.use_rel_pos:
             h, w = ((len(table) + 1) // 2 for table in (attention.rel_pos_h, attention.rel_pos_w))
-            rows, cols = self._relative(attention.rel_pos_h, h), self._relative(attention.rel_pos_w, w)
+            positions = self._relative(attention.rel_pos_h, h), self._relative(attention.rel_pos_w, w)
+        qkv = self._linear(attention.qkv)
         return _Block(
             self._norm(official.norm1),
-            _Attention(self._linear(attention.qkv), self._linear(attention.proj), attention.num_heads, rows, cols),
+            qkv,
+            Attention(attention.num_heads, official.window_size, positions, qkv.bias, self._in_chunks),
+            self._linear(attention.proj),
             self._norm(official.norm2),
             self._linear(mlp.lin1),
             mlp.act,
             self._linear(mlp.lin2),
-            official.window_size,
         )
 
     def _relative(self, table: Tensor, n: int) -> Tensor:

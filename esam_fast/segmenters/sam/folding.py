@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from esam_fast.segmenters.sam.linear import add_product, product
+
 
 @dataclass
 class ImageSide:
@@ -59,7 +61,7 @@ class ImageSide:
         return Values(weight, self.keep((weight @ self.features).mT), fixed.mT)
 
     def close_layer(self, out_proj: nn.Linear, norm: nn.LayerNorm) -> Norm:
-        """Add what the tokens answered, normalise, and go on to the next layer."""
+        """Add what the keys gathered from the tokens, normalise, and go on to the next layer."""
         bias = out_proj.bias if self.offset is None else out_proj.bias + self.offset[:, 0]
         constant = (bias / self.heads).expand(self.heads, 1, -1)
         spread = torch.cat([out_proj.weight.T.unflatten(0, (self.heads, -1)), constant], 1)  # [H, d + 1, C]
@@ -142,16 +144,16 @@ class Keys:
     def rows(self) -> Tensor:  # [B, R, N]
         return self._rows[:, : len(self._values) * self._m]
 
-    def attend(self, scores: Scores, values: Values, tokens: Tensor) -> Tensor:
+    def token_to_image(self, scores: Scores, values: Values, tokens: Tensor) -> Tensor:
         """What token vectors [B, H, T, d] gather from the keys: [B, T, H * d]."""
-        heard = torch.zeros_like(tokens)
+        gathered = torch.zeros_like(tokens)
         for part in self._parts():
             logits = self._logits(scores, tokens[part], part)  # [b, M, N]
             attention = torch.softmax(logits, -1, out=self._more_work[: len(logits), : logits.shape[1]])
-            heard[part] = self._gather(values, attention, part)
-        return heard.transpose(1, 2).flatten(2)
+            gathered[part] = self._gather(values, attention, part)
+        return gathered.transpose(1, 2).flatten(2)
 
-    def answer(self, scores: Scores, norm: Norm, tokens: Tensor, values: Tensor) -> None:
+    def image_to_token(self, scores: Scores, norm: Norm, tokens: Tensor, values: Tensor) -> None:
         """Let the keys attend to token vectors [B, H, T, d] with values [B, H, T, d], add up and normalise."""
         each = [*self._values, F.pad(values, (0, 1), value=1.0)]  # [B, H, T, d + 1] a layer
         vectors = torch.cat([(v @ w).flatten(1, 2) for v, w in zip(each, norm.spread, strict=True)], 1)  # [B, R, C]
@@ -166,7 +168,7 @@ class Keys:
                 _per_head(v[part], across, products[:, i * m : (i + 1) * m])
             if not self._values:
                 scale.fill_(1.0)
-            products.mul_(scale).baddbmm_(gram[part], rows).mul_(rows)
+            add_product(products.mul_(scale), gram[part], rows).mul_(rows)
             energy = products.sum(1, keepdim=True, dtype=torch.float32) + norm.energy * scale.square()  # [b, 1, N]
             shrink = (energy / vectors.shape[2]).clamp_(min=0).add_(norm.eps).rsqrt_()
             rows.mul_(shrink)
@@ -185,14 +187,14 @@ class Keys:
             return _per_head(tokens, scores.fixed, out)
         _per_head(tokens, scores.moving, out).mul_(self.scale[part, None])
         folded = (tokens @ scores.weight).flatten(1, 2) @ self.vectors[part].mT  # [b, M, R]
-        out.baddbmm_(folded.to(out.dtype), self.rows[part])
+        add_product(out, folded.to(out.dtype), self.rows[part])
         return _per_head(tokens, scores.fixed, out, add=True)
 
     def _gather(self, values: Values, attention: Tensor, part: slice) -> Tensor:
         """The mean value under each token's attention [b, M, N] (changed): [b, H, T, d]."""
         if not self._values:
             return _gather_per_head(attention, values.moving) + values.fixed
-        folded = (attention @ self.rows[part].mT).float() @ self.vectors[part]  # [b, M, C]
+        folded = product(attention, self.rows[part].mT).float() @ self.vectors[part]  # [b, M, C]
         own = folded.unflatten(1, (len(values.weight), -1)) @ values.weight.mT  # [b, H, T, d]
         attention.mul_(self.scale[part, None])
         return _gather_per_head(attention, values.moving) + own + values.fixed

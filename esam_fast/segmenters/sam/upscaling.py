@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from esam_fast.segmenters.sam.folding import ImageSide, Keys
+from esam_fast.segmenters.sam.linear import add_product, linear, product
+
+_ACTIVATIONS = 2**19  # that a CPU makes at a time: 2 MB, which stay in its cache
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,23 @@ class Upscaling:
         h, w = height // 4, width // 4
         # Pixel (4 y + 2 dy + ey, 4 x + 2 dx + ex); ex = 0 and 1 travel as one int64.
         target = out.view(torch.int64).view(b, k, h, 2, 2, w, 2)  # [b, K, y, dy, ey, x, dx]
-        attentions = keys.rows[part].to(self._dtype)  # [b, R, N]
+        attentions = keys.rows[part].to(self._dtype).mT  # [b, N, R]
         scale = keys.scale[part, :, None].to(self._dtype)  # [b, N, 1]
-        weight = (keys.vectors[part] @ self._first).to(self._dtype)  # [b, R, 4 * C1]
+        weight = linear(keys.vectors[part], self._first.mT).to(self._dtype)  # [b, R, 4 * C1]
         masks = torch.einsum("bkc,pq->bpckq", hyper.to(self._dtype), self._corners)
         masks = masks.reshape(b, -1, k * 4)  # [b, 4 * C2, K * 4]
-        n = rows * w
-        x = torch.addcmul(image.fixed, image.moving[:n], scale[:, :n])
-        x.baddbmm_(attentions[:, :, :n].mT, weight)  # [b, n, 4 * C1]
-        x = F.layer_norm(x.view(b, -1, self._second.shape[1]), self._norm[0].shape, *self._norm)
-        x = F.linear(torch.ops.aten.gelu_(x), self._second, self._second_bias)  # [b, n * 4, 4 * C2]
-        x = torch.ops.aten.gelu_(x) @ masks  # [b, n * 4, K * 4]
-        x = x.float().view(torch.int64).view(b, rows, w, 2, 2, k, 2)  # [b, y, x, dy, dx, K, ey]
-        for dx in range(2):
-            target[:, :, :rows, ..., dx].copy_(x[:, :, :, :, dx].permute(0, 4, 1, 3, 5, 2))
+        step = rows
+        if out.device.type == "cpu":
+            attentions = torch.stack([each.contiguous() for each in attentions])  # one by one: torch is faster at that
+            step = max(1, _ACTIVATIONS // (b * w * 4 * len(self._second)))
+        for top in range(0, rows, step):
+            some = slice(top, min(top + step, rows))
+            at = slice(some.start * w, some.stop * w)  # n positions
+            x = torch.addcmul(image.fixed, image.moving[at], scale[:, at])
+            add_product(x, attentions[:, at], weight)  # [b, n, 4 * C1]
+            x = F.layer_norm(x.view(b, -1, self._second.shape[1]), self._norm[0].shape, *self._norm)
+            x = linear(torch.ops.aten.gelu_(x), self._second, self._second_bias)  # [b, n * 4, 4 * C2]
+            x = product(torch.ops.aten.gelu_(x), masks)  # [b, n * 4, K * 4]
+            x = x.float().view(torch.int64).view(b, -1, w, 2, 2, k, 2)  # [b, y, x, dy, dx, K, ey]
+            for dx in range(2):
+                target[:, :, some, ..., dx].copy_(x[:, :, :, :, dx].permute(0, 4, 1, 3, 5, 2))
