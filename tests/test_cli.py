@@ -81,7 +81,8 @@ def run(*arguments: object) -> Result:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    """All files but the run's own."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {"run.json"}
 
 
 def results_of(*stems: str, suffixes=RESULTS) -> set[str]:
