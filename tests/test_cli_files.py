@@ -50,13 +50,10 @@ def test_results_beside_the_photographs_are_recognised(photos, second):
 
 
 def test_a_second_folder_of_results_inside(photos):
-    for out in ("D/r1", "D/r2", "D/r1/r3"):
+    for out in ("D/r1", "D/r2", "D/sub/r3"):
         assert run("segment", "D", "--out", out).exit_code == 0
-        assert files(photos / out) - files(photos / "D/r1") == (
-            results_of("a", "b", "sub/c") if out == "D/r2" else set()
-        )
-        record = json.loads((photos / out / "run.json").read_text())
-        assert record["inputs_inside"] is False
+        assert files(photos / out) == results_of("a", "b", "sub/c")
+        assert json.loads((photos / out / "run.json").read_text())["inputs_inside"] is False
 
 
 def test_results_moved_elsewhere_are_recognised(photos):
@@ -71,7 +68,7 @@ def test_results_moved_elsewhere_are_recognised(photos):
 
 def test_results_given_as_files_are_passed_over(photos):
     run("segment", "D/a.jpg", "--out", "D")
-    result = run("segment", "D/*.*", "D/a_overlay.jpg", "--out", "new")
+    result = run("segment", "D/*.[jp][pn]g", "D/a_overlay.jpg", "--out", "new")
     assert f"Note: {Path('D/a_overlay.jpg')}: passed over, since it is a result of esam-fast" in result.stderr
     assert files(photos / "new") == results_of("a", "b")
 
@@ -195,11 +192,11 @@ def test_each_bad_image_fails_alone(photos):
     (photos / "D" / "gone.jpg").symlink_to("nowhere.jpg")
     (photos / "D" / "text.jpg").write_text("dear diary")
     save(photos / "D" / "black.jpg", np.zeros((8, 8, 3), np.uint8))
-    result = run("segment", "D", "loop.jpg", "D/loop.jpg", "--out", "out")
+    result = run("segment", "D", "none.jpg", "D/loop.jpg", "--out", "out")
     assert result.exit_code == 1
     assert files(photos / "out") == results_of("a", "b", "sub/c")
     told = [line.split(":")[1].strip() for line in named(result.stderr, "Error: ")]
-    assert told == [f"D/{name}.jpg" for name in ("black", "gone", "loop", "pipe", "text")] + ["loop.jpg"]
+    assert told == [f"D/{name}.jpg" for name in ("black", "gone", "loop", "pipe", "text")] + ["none.jpg"]
     assert result.stderr.endswith("6 of 9 inputs failed\n")
 
 
@@ -315,5 +312,5 @@ def test_dark_images_are_told_and_stretched(photos):
     assert json.loads(Path("out2/run.json").read_text())["stretch"] is True
     assert (
         np.asarray(Image.open("out2/dark_overlay.jpg")).mean()
-        > 2 * np.asarray(Image.open("out/dark_overlay.jpg")).mean()
+        > 1.5 * np.asarray(Image.open("out/dark_overlay.jpg")).mean()
     )

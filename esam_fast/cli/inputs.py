@@ -65,12 +65,10 @@ def plan(inputs: Iterable[str], out: Path, suffixes: tuple[str, ...]) -> Plan:
         for path, root in images.found:
             found.setdefault(os.path.realpath(path), (path, root))
     names, file_names = _names(list(found.values()))
-    ids, clashes = _ids([path.stem for path, _ in found.values()], names)
-    jobs = [
-        Job(path, out / name, image_id, file_name)
-        for (path, _), name, image_id, file_name in zip(found.values(), names, ids, file_names, strict=True)
-    ]
-    _refuse_clashes(jobs, suffixes)
+    paths, stems = [path for path, _ in found.values()], [out / name for name in names]
+    _refuse_clashes(paths, stems, suffixes)
+    ids, clashes = _ids([path.stem for path in paths], names)
+    jobs = [Job(*parts) for parts in zip(paths, stems, ids, file_names, strict=True)]
     return Plan(jobs, everything.failures, everything.notes + clashes)
 
 
@@ -116,7 +114,10 @@ def _plain(file: Path) -> str:
 
 
 def _ids(stems: list[str], names: list[str]) -> tuple[list[int | str], list[str]]:
-    """An id for each image: its stem, as a number if it is one; its name where ids would be equal, and a line then."""
+    """An id for each image: its stem, as a number if it is one; its name where ids would be equal, and a line then.
+
+    Names are unique, so that the loop ends.
+    """
     ids: list[int | str] = [int(stem) if stem.isdecimal() and len(stem) < 19 else stem for stem in stems]
     clashing: dict[str, list[int]] = {}
     while clash := {value for value, n in Counter(map(str, ids)).items() if n > 1}:
@@ -132,14 +133,14 @@ def _ids(stems: list[str], names: list[str]) -> tuple[list[int | str], list[str]
     return ids, lines if len(lines) <= 5 else [*lines[:5], f"and so on for {len(lines) - 5} more"]
 
 
-def _refuse_clashes(jobs: list[Job], suffixes: tuple[str, ...]) -> None:
-    sources = {os.path.normcase(os.path.realpath(job.path)) for job in jobs}
-    written: dict[str, Job] = {}
-    for job in jobs:
+def _refuse_clashes(paths: list[Path], stems: list[Path], suffixes: tuple[str, ...]) -> None:
+    sources = {os.path.normcase(os.path.realpath(path)) for path in paths}
+    written: dict[str, Path] = {}
+    for path, stem in zip(paths, stems, strict=True):
         for suffix in suffixes:
-            result = os.path.normcase(os.path.realpath(f"{job.stem}{suffix}"))
+            result = os.path.normcase(os.path.realpath(f"{stem}{suffix}"))
             if result in sources:
                 raise click.UsageError(f"{result} is an input and would be replaced; choose another folder for --out")
-            other = written.setdefault(result, job)
-            if other is not job:
-                raise click.UsageError(f"{other.path} and {job.path} would both write {result}; segment them apart")
+            other = written.setdefault(result, path)
+            if other is not path:
+                raise click.UsageError(f"{other} and {path} would both write {result}; segment them apart")
