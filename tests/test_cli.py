@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
-from test_export import entity_map
+from test_export import FullDisk, entity_map
 from test_render import stages
 
 import esam_fast
-from esam_fast import EsamConfig, export
-from esam_fast.cli import main
+from esam_fast import EsamConfig, _files
+from esam_fast.cli import main, record
 from esam_fast.cli.overrides import field_types, with_overrides
 from esam_fast.scene import scene
 
@@ -81,7 +81,8 @@ def run(*arguments: object) -> Result:
 
 
 def files(folder: Path) -> set[str]:
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    """All files but the run's own."""
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - {"run.json"}
 
 
 def results_of(*stems: str, suffixes=RESULTS) -> set[str]:
@@ -270,11 +271,11 @@ def test_nothing_to_do(tmp_path):
 
 @pytest.mark.usefixtures("fake")
 def test_disk_full(tmp_path, monkeypatch):
-    def open_on_full_disk(path, mode):
-        Path(path).touch()
-        return open("/dev/full", "wb")
-
-    monkeypatch.setattr(export, "open", open_on_full_disk, raising=False)
+    monkeypatch.setattr(_files, "locked", FullDisk)
+    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", "--segmenter", "vit_b")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {tmp_path}/out/run.json: No space left on device\n"
+    monkeypatch.setattr(record, "write", lambda *_, **__: None)
     result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", "--segmenter", "vit_b")
     assert result.exit_code == 1
     line = f"Error: {tmp_path}/a.png: {tmp_path}/out/a.png: No space left on device\n"

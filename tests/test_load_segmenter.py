@@ -31,3 +31,31 @@ def test_sam_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(segmenters, "find_spec", lambda package: None)
     with pytest.raises(ModuleNotFoundError, match=r"SAM needs torch, .*pip install 'esam-fast\[sam\]'"):
         load_segmenter("vit_b")
+
+
+@pytest.mark.parametrize(("option", "value"), [("device", "cuda"), ("device", "bogus"), ("dtype", "float16")])
+@pytest.mark.parametrize("missing", [True, False])
+def test_auto_takes_no_stand_in_where_more_was_asked_for(monkeypatch, tmp_path, option, value, missing):
+    monkeypatch.setenv("ESAM_WEIGHTS_DIR", str(tmp_path))
+    monkeypatch.setattr("esam_fast.segmenters.find_spec", lambda name: None if missing else name)
+    why = "SAM needs torch" if missing else "no weights of SAM are here"
+    with pytest.raises(ValueError, match=rf"{option} '{value}' was asked for, but {why}.*'regions' if it is meant"):
+        load_segmenter("auto", **{option: value})
+    assert load_segmenter("auto", device="cpu").name == "regions"
+
+
+def test_a_device_that_is_not_here_is_refused_with_the_stand_in_too(monkeypatch):
+    assert load_segmenter("regions", dtype="float16").name == "regions"
+    with pytest.raises(ValueError, match=r"dtype must be one of auto, float32, .*, got 'int3'"):
+        load_segmenter("regions", dtype="int3")
+    monkeypatch.setattr("esam_fast.segmenters.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="device must be 'auto' or 'cpu' where torch is missing, got 'cuda'"):
+        load_segmenter("regions", device="cuda")
+
+
+@pytest.mark.parametrize("device", ["bogus", "cuda:99", "meta", "vulkan"])
+def test_devices_that_torch_cannot_use(device):
+    pytest.importorskip("torch")
+    pytest.importorskip("segment_anything")
+    with pytest.raises(ValueError, match=f"device .*'{device}'"):
+        load_segmenter("regions", device=device)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -403,3 +407,96 @@ def test_command_names_what_failed(model, server):
     assert result.exit_code == 1
     assert "404" in result.output
     assert run("download", "vit_x").exit_code == 2
+
+
+# --- servers that do not keep to the rules ---
+
+
+def answers(raw: bytes) -> tuple[socket.socket, str]:
+    """A server that answers every request with these bytes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(1 << 16)
+                with contextlib.suppress(OSError):
+                    connection.sendall(raw)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/sam_vit_b_01ec64.pth"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: abc", b"Content-Length: -5", b"Content-Length: 5, 6", b"Content-Length: 9999999999999999999",
+        "Content-Length: \u0665".encode(), b"Transfer-Encoding: chunked",
+        b"Content-Encoding: gzip\r\nContent-Length: 5",
+        b"X: " + b"a" * 70_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "status", [b"HTTP/1.1 200 OK", b"HTTP/1.1 abc", b"HTTP/1.1 302 Found\r\nLocation: http://[", b"\0"]
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # requests leaves a socket open
+def test_answers_that_make_no_sense(model, folder, monkeypatch, head, status):
+    listener, url = answers(status + b"\r\n" + head + b"\r\n\r\nhello")
+    monkeypatch.setitem(MODELS, "vit_b", dataclasses.replace(model, url=url))
+    with listener:
+        refusal(lambda: weights.download("vit_b"))
+        assert not (folder / model.file).exists()
+
+
+@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("have", [0, 1000])
+def test_more_bytes_than_known_end_the_download(model, server, folder, length, have):
+    server.content, server.length = CONTENT + bytes(50_000_000), length
+    folder.mkdir()
+    (folder / f"{model.file}.part").write_bytes(CONTENT[:have])
+    message = refusal(lambda: weights.download("vit_b"))
+    assert "the server sends more than the 3000001 bytes of the official vit_b" in message
+    assert names(folder) == []
+    server.content, server.length = CONTENT, True
+    assert weights.download("vit_b").read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes in folders")
+@pytest.mark.parametrize("suffix", ["", ".part"])
+def test_a_pipe_in_the_place_of_the_file(model, folder, suffix):
+    folder.mkdir()
+    os.mkfifo(folder / f"{model.file}{suffix}")
+    if suffix:
+        assert "expected a regular file, got a pipe" in refusal(lambda: weights.download("vit_b"))
+    else:
+        assert weights.download("vit_b").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("have", [0, 1_000_000])
+def test_of_several_writers_one_downloads(model, server, folder, have):
+    """Each is a process of its own; the others wait, and find the file."""
+    folder.mkdir()
+    if have:
+        (folder / f"{model.file}.part").write_bytes(CONTENT[:have])
+    program = (
+        "import sys; from esam_fast import weights; name, file, url, size, sha256 = sys.argv[1:]\n"
+        "weights.MODELS[name] = weights.Weights(name, file, url, int(size), sha256, 768)\n"
+        "sys.stdin.readline(); print(weights.download(name))"
+    )
+    command = [sys.executable, "-c", program, "vit_b", model.file, model.url, str(model.size), model.sha256]
+    writers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(3)
+    ]
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+    for writer in writers:
+        assert writer.communicate()[0].strip() == str(folder / model.file)
+    assert (folder / model.file).read_bytes() == CONTENT
+    assert names(folder) == [model.file]
+    assert server.asked == [f"bytes={have}-" if have else None]

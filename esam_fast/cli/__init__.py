@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from io import TextIOWrapper
+from typing import Any
+
 import click
 
 from esam_fast import __version__
@@ -10,11 +14,26 @@ from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
 from esam_fast.cli.profile import profile
+from esam_fast.cli.run import printable
 from esam_fast.cli.segment import segment
 from esam_fast.cli.weights import weights
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Prints names that are no text, or more than text, as escapes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # its encoding may lack letters of a name
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            vars(error)["message"] = printable(error.message, keep="\n")
+            raise
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="esam-fast")
 def main() -> None:
     """Segment every entity of an image, without training.

@@ -27,10 +27,15 @@ def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:
     esam = run.load(debug=debug, **model)
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):
+        from esam_fast.cli import record
+        from esam_fast.cli.inputs import Job
         from esam_fast.export import write_image
         from esam_fast.scene import scene
 
         picture = out / "scene.png"
+        record.write(out, esam, [picture])
         write_image(picture, scene())
-        click.echo(run.segment_file(esam, picture, out / "entities", ids=ids, steps=True, panoptic=False))
-    click.echo(f"Look at {out / f'entities{run.OVERLAY}'} and, stage by stage, {out / f'entities{run.STEPS}'}")
+        job = Job(picture, out / "entities", "scene", picture.name)
+        click.echo(run.printable(run.segment_file(esam, job, ids=ids, steps=True, panoptic=False)))
+    looked = [out / f"entities{suffix}" for suffix in (run.OVERLAY, run.STEPS)]
+    click.echo(run.printable(f"Look at {looked[0]} and, stage by stage, {looked[1]}"))

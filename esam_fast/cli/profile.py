@@ -49,7 +49,8 @@ def profile(
         run.make_folder(out)
     with run.one_line(click.ClickException, debug):
         from esam_fast import profiling
-        from esam_fast.export import write_bytes, write_image
+        from esam_fast.cli import record
+        from esam_fast.export import marked, picture, write_bytes
         from esam_fast.images import load_image
 
         pixels = load_image(image)
@@ -60,9 +61,10 @@ def profile(
         if report is not None:
             write_bytes(report, json.dumps(found, indent=1).encode())
         if out is not None:
+            record.write(out, esam, [image])
             write_bytes(out / TABLE, f"{text}\n".encode())
             write_bytes(out / PAGE, profiling.page(found).encode())
-            write_image(out / CHART, profiling.chart(found))
+            write_bytes(out / CHART, marked(picture(".png", profiling.chart(found))))
             write_bytes(out / TRACE, json.dumps(profiling.trace(measured)).encode())
     click.echo(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from esam_fast.cli.inputs import Job
     from esam_fast.config import EsamConfig
     from esam_fast.pipeline import Esam
 
@@ -96,31 +98,44 @@ def load(
     return esam
 
 
-def segment_file(esam: Esam, path: Path, stem: Path, *, ids: bool, steps: bool, panoptic: bool) -> str:
-    """Segment one image file and write its results beside `stem`; returns the line to print.
+def results(*, steps: bool, panoptic: bool) -> tuple[str, ...]:
+    """The suffixes of what is written for an image."""
+    more = [STEPS] if steps else []
+    more += [PANOPTIC, str(Path(PANOPTIC).with_suffix(".json"))] if panoptic else []
+    return LABELS, RECORDS, OVERLAY, *more
+
+
+def segment_file(esam: Esam, job: Job, *, ids: bool, steps: bool, panoptic: bool, stretch: bool = False) -> str:
+    """Segment one image file and write its results beside the job's stem, all or none; returns the line to print.
 
     Raises:
         ImageError: the file cannot be read. OSError: a result cannot be written.
     """
-    from esam_fast import export, render
+    from esam_fast import _files, export, render
     from esam_fast.images import load_image
 
     start = time.perf_counter()
-    image = load_image(path)
-    entities = esam.segment(image, keep_stages=steps)
-    image_id: int | str = int(path.stem) if path.stem.isdecimal() else path.stem
+    stem = job.stem
     stem.parent.mkdir(parents=True, exist_ok=True)
-    export.write_labels(f"{stem}{LABELS}", entities.labels)
-    export.write_coco(f"{stem}{RECORDS}", export.coco_results(entities, image_id))
-    export.write_image(f"{stem}{OVERLAY}", render.overlay(image, entities.labels, ids=ids))
+    for suffix in results(steps=steps, panoptic=panoptic):
+        _files.check_name(f"{stem}{suffix}")
+    image = load_image(job.path, stretch=stretch)
+    entities = esam.segment(image, keep_stages=steps)
+    files = {
+        LABELS: export.labels_png(entities.labels),
+        RECORDS: export.as_json(export.coco_results(entities, job.image_id)),
+        OVERLAY: export.picture(".jpg", render.overlay(image, entities.labels, ids=ids)),
+    }
     if steps:
-        export.write_image(f"{stem}{STEPS}", render.steps(image, entities))
+        files[STEPS] = export.picture(".jpg", render.steps(image, entities))
     if panoptic:
-        export.write_panoptic(f"{stem}{PANOPTIC}", entities, image_id, path.name)
+        png, described = export.panoptic(entities, job.image_id, job.file_name, f"{stem.name}{PANOPTIC}")
+        files |= {PANOPTIC: png, str(Path(PANOPTIC).with_suffix(".json")): export.as_json(described)}
+    _files.write_all({f"{stem}{suffix}": export.marked(data) for suffix, data in files.items()})
     covered = (entities.labels > 0).mean()
     seconds = time.perf_counter() - start
     noun = "entity" if len(entities) == 1 else "entities"
-    return f"{path}: {len(entities)} {noun}, {covered:.1%} covered, {seconds:.2f} s -> {stem}{OVERLAY}"
+    return f"{job.path}: {len(entities)} {noun}, {covered:.1%} covered, {seconds:.2f} s -> {stem}{OVERLAY}"
 
 
 def make_folder(out: Path) -> None:
@@ -140,12 +155,31 @@ def one_line(kind: type[click.ClickException], debug: bool, prefix: str = "") ->
     """Turn any error into a click exception of this kind, whose message is one line; with debug, let it through."""
     try:
         yield
-    except click.ClickException:
+    except (click.ClickException, BrokenPipeError):  # nobody reads on: no fault of the input
         raise
     except Exception as error:
         if debug:
             raise
         raise kind(prefix + reason(error)) from error
+
+
+@contextmanager
+def warnings_in_a_line(write: Callable[[str], object]) -> Iterator[None]:
+    """Show every warning about an image as one line."""
+    from esam_fast.images import ImageWarning
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        write(printable(f"Warning: {message}"))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ImageWarning)
+        warnings.showwarning = show
+        yield
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text that a terminal shows and does not obey: control characters, and what is no character, as escapes."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: Exception) -> str:

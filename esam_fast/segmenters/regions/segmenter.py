@@ -18,7 +18,7 @@ from esam_fast.segmenters.regions.levels import choose_levels, stability
 NOTICE = (
     "segmenter 'regions': contours that a small network pretrained on ImageNet learned from 160 photographs, and a "
     "tree of regions over them: a stand-in for trying things out, not SAM; it does not know what things are, and SAM "
-    "segments far better."
+    "segments far better. Its weights are for non-commercial research and education (LICENSE.regions)."
 )
 
 GRID_SIDE = 256  # longer side of the mask grid

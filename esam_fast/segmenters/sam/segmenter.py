@@ -238,6 +238,12 @@ def resolve_device(name: str) -> torch.device:
             raise ValueError(f"device {name!r} is not available: torch finds no GPU")
         if device.index is None:
             device = torch.device("cuda", torch.cuda.current_device())
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # each backend has its own way to say that it is not here
+        raise ValueError(f"device {name!r} is not available: torch cannot use it here") from error
+    if device.type == "meta":
+        raise ValueError(f"device {name!r} is not available: it holds no values")
     return device
 
 
