@@ -15,7 +15,7 @@ import esam_fast
 PACKAGE = Path(esam_fast.__file__).parent
 # A module may import from its own row and the rows above it.
 LAYERS = [
-    {"config", "masks", "_arrays", "_check", "_backend", "_core", ""},
+    {"config", "masks", "_arrays", "_check", "_backend", "_core", "_files", ""},
     {"_numba", "_torch", "_cuda"},
     {"ops"},
     {"superpixels", "images", "rle", "export", "weights"},
