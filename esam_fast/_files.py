@@ -7,8 +7,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, BinaryIO
 
@@ -110,39 +112,114 @@ def lock(file: BinaryIO) -> None:
 
 
 def write_bytes(path: Pathish, data: bytes) -> None:
-    """Write a file whole or not at all: into a temporary file beside it, which then takes its name.
+    """Write a file whole or not at all; see `write_all`."""
+    write_all({path: data})
 
-    The temporary file's name follows from `path`, so that the next writer takes over what a killed one left.
+
+def write_all(contents: Mapping[Pathish, bytes]) -> None:
+    """Write files whole, all of them or none: into temporary files beside them, which then take their names.
+
+    A temporary file's name follows from the file's, so that the next writer takes over what a killed one left.
 
     Raises:
-        OSError: it cannot be written (Busy: another process is writing it); names `path`. Nothing is left behind,
-            and an older file stays.
+        OSError: one cannot be written (Busy: another process is writing it); names it. Nothing is left behind, and
+            older files stay.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
+    with contextlib.ExitStack() as stack:
+        staged = []
+        for path, data in contents.items():
+            staged.append(_Staged(Path(path)))
+            stack.callback(staged[-1].discard)
+            staged[-1].fill(data)
+        for file in staged:
+            file.publish()
+
+
+class _Staged:
+    """A temporary file beside `path`, locked, that is to take its name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
+        with _names(path):
+            check_name(path)
+            self._file = locked(self._temporary)
+            self._status = os.fstat(self._file.fileno())
+
+    def fill(self, data: bytes) -> None:
+        with _names(self._path):
+            self._file.truncate(0)
+            self._file.write(data)
+            self._file.flush()
+
+    def publish(self) -> None:
+        with _names(self._path):
+            if sys.platform == "win32":  # it renames no open file
+                self._file.close()
+            os.replace(self._temporary, self._path)
+
+    def discard(self) -> None:
+        """Remove the temporary file where it is still there: before the lock is given up, if the system allows that."""
+        if sys.platform == "win32":
+            self._file.close()
+        remove(self._temporary, self._status)
+        with contextlib.suppress(OSError):  # what could not be flushed was told by `fill`
+            self._file.close()
+
+
+def remove(path: Path, status: os.stat_result) -> None:
+    """Remove a file, unless its name is another file's by now."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(status, path.stat()):
+            path.unlink()
+
+
+def remove_leftovers(folder: Pathish) -> None:
+    """Remove the temporary files that killed writers left in a folder and below; those in use stay."""
+    for path in Path(folder).rglob(".*.tmp"):
+        if re.fullmatch(r"\.[0-9a-f]{16}\.tmp", path.name):
+            with contextlib.suppress(OSError):
+                with locked(path) as file:
+                    status = os.fstat(file.fileno())
+                    if sys.platform != "win32":
+                        remove(path, status)
+                if sys.platform == "win32":  # it removes no open file
+                    remove(path, status)
+
+
+def check_name(path: Pathish) -> None:
+    """Refuse a name that no file can be given here, before anything is written.
+
+    Raises:
+        OSError: it is too long, a folder's, or its folder is not there; names `path`.
+    """
     try:
-        file = _locked(temporary)
-        try:
-            with file:
-                file.truncate()
-                file.write(data)
-                file.flush()
-                if sys.platform != "win32":  # while still locked; Windows renames no open file
-                    os.replace(temporary, path)
-            if sys.platform == "win32":
-                os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            raise
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", os.fspath(path))
+
+
+@contextlib.contextmanager
+def _names(path: Path) -> Iterator[None]:
+    """Let an error of the system name this path instead of a temporary file."""
+    try:
+        yield
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(path)) from error
 
 
-def _locked(path: Path) -> BinaryIO:
-    """The file of this name, made if missing, locked."""
+def locked(path: Path) -> BinaryIO:
+    """The regular file of this name, made if missing, open for reading and appending and locked.
+
+    Raises:
+        OSError: it cannot be opened, or (Busy) another process has locked it.
+    """
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+        if path.exists():
+            _refuse_special(path.stat(), os.fspath(path))
+        file = path.open("a+b")
         try:
             lock(file)
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -166,8 +243,12 @@ def sha256(path: Pathish) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Pathish) -> Any:
-    """The content of a JSON file, by the letter of the standard: NaN and Infinity are refused.
+def read_json(path: Pathish, *, nan: bool = False) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: of the file.
+        nan: let NaN and Infinity in, which are no JSON but which some programs write; who uses the numbers checks them.
 
     Raises:
         OSError: see `open_regular`. ValueError: not JSON, nested too deep, or over MAX_JSON_BYTES; names the file.
@@ -178,15 +259,15 @@ def read_json(path: Pathish) -> Any:
             raise ValueError(f"{os.fspath(path)}: expected at most {MAX_JSON_BYTES} bytes of JSON, got {size}")
         data = file.read()
     try:
-        return parse_json(data)
+        return parse_json(data, nan=nan)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: not JSON: {error}") from error
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, *, nan: bool = False) -> Any:
     """The value of a JSON text; raises ValueError as `read_json`, without the file's name."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=None if nan else _refuse_constant)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

@@ -91,7 +91,7 @@ def test_what_is_no_journal(tmp_path, content, message):
         Journal(path, {"run": 1})
     assert path.read_text() == content
     (tmp_path / "folder").mkdir()
-    with pytest.raises(JournalError, match="no regular file"):
+    with pytest.raises(OSError, match="expected a regular file, got a folder"):
         Journal(tmp_path / "folder", {"run": 1})
 
 

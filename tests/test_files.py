@@ -164,6 +164,11 @@ def test_what_is_no_json(tmp_path, content, message):
         read_json(tmp_path / "x.json")
 
 
+def test_numbers_that_are_no_json_come_in_where_they_are_checked(tmp_path):
+    (tmp_path / "x.json").write_bytes(b"[Infinity]")
+    assert read_json(tmp_path / "x.json", nan=True) == [float("inf")]
+
+
 def test_json_over_the_limit(tmp_path, monkeypatch):
     (tmp_path / "x.json").write_bytes(b"[1, 2]")
     assert read_json(tmp_path / "x.json") == [1, 2]

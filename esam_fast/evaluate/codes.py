@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from esam_fast import rle
 from esam_fast.evaluate.fields import brief
+from esam_fast.evaluate.limits import MAX_OUTLINE
 from esam_fast.masks import Bool, Float, Int, Labels, by_score
-
-MAX_OUTLINE = 5_000_000  # pixels that the polygons of one entity may go round; filling them takes about 80 bytes each
 
 
 def compressed(segmentation: Any, height: int, width: int, name: str) -> rle.Code:

@@ -39,7 +39,7 @@ def load(
     try:
         if path.is_dir():
             return label_maps.load(path, annotator, image_names)
-        content = _files.read_json(path)
+        content = _files.read_json(path, nan=True)
         if not isinstance(content, dict) or not {"images", "annotations"} <= set(content):
             raise ValueError(f"{path}: expected COCO annotations with 'images' and 'annotations'")
         images = _images(path, content["images"])

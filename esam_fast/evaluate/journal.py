@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,12 @@ class Journal:
         self._file = None
         if path is None:
             return
-        if path.exists() and not path.is_file():
-            raise JournalError(f"{path}: expected a journal of {work}, got no regular file; choose another {option}")
-        self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
         try:
-            _files.lock(self._file)
-            self._read(json.loads(json.dumps(header)))
+            self._file = _files.locked(path)
         except _files.Busy as error:
-            self._file.close()
             raise JournalError(f"{path}: another run is writing it; wait for it, or choose another {option}") from error
+        try:
+            self._read(json.loads(json.dumps(header)))
         except BaseException:
             self._file.close()
             raise
@@ -73,11 +69,11 @@ class Journal:
 
     def _read(self, header: dict[str, Any]) -> None:
         assert self._file is not None
+        self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
         lines = content[:whole].splitlines()
-        self._file.truncate(whole)
-        self._file.seek(0, os.SEEK_END)
+        self._file.truncate(whole)  # and on from there: it was opened to append
         if not lines:
             self._write(header)
             return

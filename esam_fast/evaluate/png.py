@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
 from esam_fast import _files
+from esam_fast.evaluate.limits import MAX_PNG_BYTES
 from esam_fast.evaluate.truth import DatasetError, check_size
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -49,11 +50,13 @@ def read(path: Path) -> Png:
     """
     try:
         with _files.open_regular(path) as file:
-            data = file.read()
+            data = file.read(MAX_PNG_BYTES + 1)
     except FileNotFoundError:
         raise DatasetError(f"{path}: expected a PNG, got none") from None
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
+    if len(data) > MAX_PNG_BYTES:
+        raise DatasetError(f"{path}: expected at most {MAX_PNG_BYTES} bytes of PNG, got more")
     if not (data.startswith(_SIGNATURE) and len(data) > 25):
         raise DatasetError(f"{path}: expected a PNG, got a damaged file or one of another kind")
     bits, kind = data[24], data[25]

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from esam_fast import _files, rle
 from esam_fast.evaluate import codes, fields, names
 from esam_fast.evaluate.fields import Id, match_key
+from esam_fast.evaluate.limits import MAX_PREDICTIONS
 from esam_fast.evaluate.truth import Dataset, Truth
 from esam_fast.masks import Int, by_score
-
-MAX_PREDICTIONS = 10_000  # of one image; all pairs with the annotations are compared
 
 Records = list[dict[str, Any]]
 
@@ -226,7 +225,7 @@ def _folder(path: Path) -> Results:
 
 def _json(path: Path) -> Any:
     try:
-        return _files.read_json(path)
+        return _files.read_json(path, nan=True)
     except OSError as error:
         raise ResultsError(f"{path}: {error.strerror}") from error
     except ValueError as error:

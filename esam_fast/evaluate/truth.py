@@ -14,11 +14,9 @@ import numpy as np
 from esam_fast import rle
 from esam_fast.evaluate import codes, fields
 from esam_fast.evaluate.fields import Id
+from esam_fast.evaluate.limits import MAX_AREA, MAX_ENTITIES
 from esam_fast.images import MAX_PIXELS
 from esam_fast.masks import Int, Labels
-
-MAX_ENTITIES = 5000  # of one image; all pairs with the predictions are compared
-MAX_AREA = 1e10  # pixels; COCO's evaluation leaves out what is larger
 
 
 class DatasetError(ValueError):
