@@ -217,13 +217,14 @@ def locked(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or (Busy) another process has locked it.
     """
     while True:
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError):
             _refuse_special(path.stat(), os.fspath(path))
         file = path.open("a+b")
         try:
             lock(file)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
         except BaseException:
             file.close()
             raise
