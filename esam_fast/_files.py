@@ -82,7 +82,7 @@ def within(folder: Pathish, name: Any) -> Path:
     path = Path(folder, *windows.parts)
     try:
         inside = path.resolve().is_relative_to(Path(folder).resolve())
-    except (OSError, RuntimeError) as error:  # a loop of links, or a name too long for the system
+    except (OSError, RuntimeError, UnicodeError) as error:  # a loop of links, or no name for this system
         raise ValueError(f"expected a file name inside {folder}, got {name[:200]!r}: {error}") from error
     if not inside:
         raise ValueError(f"expected a file inside {folder}, but {name!r} is a link to {path.resolve()}")

@@ -142,7 +142,7 @@ def test_names_that_are_not_annotated_leave_the_ids(annotated):
             {"8.json": [], "9.json": []},
             r"expected NAME\.json for images of the annotations, as a/1\.jpg, got 2 others, as 8\.json",
         ),
-        ({"1.json": {"shapes": []}}, r"1\.json: expected a list of COCO results"),
+        ({"1.json": {"shapes": []}}, r"1\.json: COCO results: expected a list of entries, got None"),
         ({"1.json": [{"score": 1}]}, r"1\.json: prediction 1 for image 1: expected the key 'segmentation', got score"),
         ({"x/1.json": [], "y/1.json": []}, r"'x/1' and 'y/1' both mean a/1\.jpg"),
     ],

@@ -50,7 +50,7 @@ def test_names_inside_a_folder(tmp_path, name, parts):
 @pytest.mark.parametrize(
     "name",
     ["../a", "a/../../b", "a\\..\\..\\b", "/etc/passwd", "\\a", "C:\\a.png", "c:a", "\\\\host\\share\\a", "a/..", "..",
-     "", "  ", "a\0b", None, 7, ["a"]],
+     "", "  ", "a\0b", "\ud800", None, 7, ["a"]],
 )  # fmt: skip
 def test_names_that_leave_the_folder(tmp_path, name):
     with pytest.raises(ValueError, match="expected a file name"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from esam_fast import rle
 from esam_fast.evaluate.fields import brief
 from esam_fast.evaluate.limits import MAX_OUTLINE
-from esam_fast.masks import Bool, Float, Int, Labels, by_score
+from esam_fast.masks import Bool, Float, Int, by_score
 
 
 def compressed(segmentation: Any, height: int, width: int, name: str) -> rle.Code:
@@ -35,10 +35,21 @@ def all_compressed(
         The codes, and the pixels of each: int64 [N].
 
     Raises:
-        ValueError: neither, damaged, of another size, or polygons far from the image or longer than MAX_OUTLINE; the
+        ValueError: neither, damaged, of another size, polygons far from the image, or in all over MAX_OUTLINE; the
             message says which, what came and what was expected.
     """
-    texts = [_text(one, height, width, name) for one, name in zip(segmentations, names, strict=True)]
+    texts = []
+    outline = 0.0
+    for one, name in zip(segmentations, names, strict=True):
+        if isinstance(one, list) and one:
+            outline += _check_polygons(one, height, width, name)
+            if outline > MAX_OUTLINE:
+                raise ValueError(
+                    f"{name}: expected polygons of at most {MAX_OUTLINE} pixels round in one image, got {outline:.0f}"
+                )
+            texts.append(coco_mask.merge(coco_mask.frPyObjects(one, height, width))["counts"])
+        else:
+            texts.append(_counts(one, height, width, name))
     try:
         runs = rle.run_lengths(texts)
     except rle.Damaged as error:
@@ -48,14 +59,12 @@ def all_compressed(
         _check_sum(int(run.sum()), height, width, name)
         if not run[1:].all():  # runs of no pixels: other libraries stop there
             text = _without_empty_runs(run, height, width)
-        found.append({"size": [height, width], "counts": text.decode() if isinstance(text, bytes) else text})
+        found.append({"size": [height, width], "counts": _as_text(text)})
     return found, _pixels(runs)
 
 
-def _text(segmentation: Any, height: int, width: int, name: str) -> str | bytes:
-    """The counts as COCO's string, not yet checked if they came as one."""
-    if isinstance(segmentation, list) and segmentation:
-        return _of_polygons(segmentation, height, width, name)
+def _counts(segmentation: Any, height: int, width: int, name: str) -> str | bytes:
+    """The counts of a run-length code as COCO's string, not yet checked if they came as one."""
     if not (isinstance(segmentation, dict) and {"size", "counts"} <= set(segmentation)):
         came = "an empty list" if segmentation == [] else f"{type(segmentation).__name__} {brief(segmentation)}"
         raise ValueError(f"{name}: expected polygons or a run-length code, got {came}")
@@ -74,7 +83,8 @@ def _text(segmentation: Any, height: int, width: int, name: str) -> str | bytes:
     return _without_empty_runs(run.astype(np.int64), height, width)
 
 
-def _of_polygons(polygons: list[Any], height: int, width: int, name: str) -> str | bytes:
+def _check_polygons(polygons: list[Any], height: int, width: int, name: str) -> float:
+    """Refuse what is no polygon near the image; the pixels that all go round."""
     outline = 0.0
     for polygon in polygons:
         ring = _numbers(polygon)
@@ -92,10 +102,7 @@ def _of_polygons(polygons: list[Any], height: int, width: int, name: str) -> str
                 f"{name}: expected a polygon near the {height} x {width} image, got a point at {x:g}, {y:g}"
             )
         outline += float(np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum())
-    if outline > MAX_OUTLINE:
-        raise ValueError(f"{name}: expected polygons of at most {MAX_OUTLINE} pixels round, got {outline:.0f}")
-    counts: str | bytes = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
-    return counts
+    return outline
 
 
 def _numbers(values: Any) -> NDArray[np.float64] | None:
@@ -161,14 +168,27 @@ def paint(codes: list[rle.Code], scores: Float | NDArray[np.float64]) -> tuple[l
         What is left of the masks, by score descending, empty ones dropped, and the index of each: int64.
     """
     order = by_score(np.asarray(scores))
-    if not codes:
-        return [], order
-    height, width = codes[0]["size"]
-    labels: Labels = np.zeros((height, width), np.int32, order="F")  # as run-length codes go
-    boxes = np.asarray(coco_mask.toBbox(codes)).astype(np.int64)
-    for rank in range(len(order) - 1, -1, -1):
-        x, y, w, h = boxes[order[rank]].tolist()
-        labels[y : y + h, x : x + w][decoded(codes[order[rank]])[y : y + h, x : x + w]] = rank + 1
-    left = rle.compress(rle.of_labels(labels, len(order)))
-    seen = np.flatnonzero(np.bincount(labels.ravel(), minlength=len(order) + 1)[1:])
-    return [left[i] for i in seen], order[seen]
+    left: list[rle.Code] = []
+    kept: list[int] = []
+    free: rle.Code | None = None  # what no mask covers yet
+    others = _complements(codes)
+    for i in order.tolist():
+        rest = codes[i] if free is None else coco_mask.merge([codes[i], free], intersect=1)
+        if coco_mask.area(rest):
+            left.append({"size": codes[i]["size"], "counts": _as_text(rest["counts"])})
+            kept.append(i)
+            free = others[i] if free is None else coco_mask.merge([free, others[i]], intersect=1)
+    return left, np.array(kept, np.int64)
+
+
+def _complements(codes: list[rle.Code]) -> list[rle.Code]:
+    """The codes of what each of the masks, all of one size, leaves out."""
+    runs = rle.run_lengths([code["counts"] for code in codes])
+    turned = [run[1:] if run[0] == 0 else np.concatenate([[0], run]) for run in runs]
+    return rle.compress(
+        [{"size": code["size"], "counts": run.tolist()} for code, run in zip(codes, turned, strict=True)]
+    )
+
+
+def _as_text(counts: str | bytes) -> str:
+    return counts.decode() if isinstance(counts, bytes) else counts

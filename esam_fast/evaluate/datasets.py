@@ -123,6 +123,8 @@ def _instances(path: Path, images: tuple[dict[Id, Truth], list[str]], entries: l
         found.append(replace(truth, annotations=annotations))
         vars(found[-1])["pixels"] = pixels  # known already
         empty += int((found[-1].pixels == 0).sum())
+    if not entries:
+        notes.append(f"{path}: nothing is annotated; AP is -1")
     if empty:
         notes.append(f"{path}: {empty} annotations have masks of no pixel; they count as entities that nobody finds")
     return Dataset(path.stem, found, tuple(notes))

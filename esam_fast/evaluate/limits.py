@@ -8,5 +8,5 @@ from __future__ import annotations
 MAX_ENTITIES = 5_000  # annotated in one image
 MAX_PREDICTIONS = 10_000  # for one image; a table of all pairs with the annotations takes 400 MB
 MAX_AREA = 1e10  # pixels of an annotation; COCO's evaluation leaves out what is larger
-MAX_OUTLINE = 5_000_000  # pixels that the polygons of one entity go round; filling them takes 80 bytes each
+MAX_OUTLINE = 10_000_000  # pixels that the polygons of one image go round; filling one takes 60 bytes for each
 MAX_PNG_BYTES = 1 << 30  # of a label map, read into memory whole

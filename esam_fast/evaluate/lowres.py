@@ -55,7 +55,7 @@ def shrink_dataset(annotations: Path, images: Path, out: Path) -> Path:
     An image that was made of the same source is not made again, so a run that was stopped goes on.
 
     Returns:
-        The new annotations.
+        The new annotations. Notes on the old ones, and what failed, are written to stderr.
 
     Raises:
         DatasetError: annotations that cannot be used, or a name that leads out of a folder. JournalError: `out` holds
@@ -63,6 +63,8 @@ def shrink_dataset(annotations: Path, images: Path, out: Path) -> Path:
             failed; each was named on stderr, the others are done, and the annotations hold them all.
     """
     dataset = datasets.load(annotations)
+    for note in dataset.notes:
+        print(f"note: {note}", file=sys.stderr)
     files = ImageFiles(images, dataset)
     targets = _targets(dataset, annotations, images, out / FOLDER)
     described: list[dict[str, Any]] = []

@@ -104,8 +104,10 @@ def _one(
     try:
         path = files.path(truth)
         source = {"sha256": _files.sha256(path), "size": [truth.height, truth.width]}
-    except (ImageError, OSError) as error:
-        raise _Failed(reason(error, file_name(truth))) from error
+    except ImageError as error:
+        raise _Failed(str(error)) from error
+    except OSError as error:
+        raise _Failed(f"{error.filename}: {error.strerror}") from error
     key = f"{number}/{truth.image_id}"
     kept = journal.find(key, source)
     if kept is not None:

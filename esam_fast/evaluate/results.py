@@ -235,9 +235,9 @@ def _json(path: Path) -> Any:
 def _records(content: Any, path: Path) -> Records:
     records = content.get("annotations") if isinstance(content, dict) else content
     try:
-        return fields.records(records, str(path))
+        return fields.records(records, f"{path}: COCO results")
     except ValueError as error:
-        raise ResultsError(f"{path}: expected a list of COCO results: {error}") from error
+        raise ResultsError(str(error)) from error
 
 
 def _score(record: dict[str, Any], name: str) -> float:
