@@ -163,6 +163,27 @@ def test_eval_of_results(tmp_path):
     assert not (tmp_path / "o.predictions.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "more", "shown"),
+    [
+        ("entityv2_010203_entity_val", (40, 60), [], "Table 1"),
+        ("entityv2_010203_entity_val_lr", (800, 1200), [], "Table 2"),
+        ("entity_val", (1333, 700), [], "Table 2"),
+        ("val", (800, 1200), [], None),
+        ("val", (800, 1200), ["--published", "hr"], "Table 1"),
+        ("entity_val", (40, 60), ["--published", "lr"], "Table 2"),
+        ("entity_val", (40, 60), ["--published", "none"], None),
+    ],
+)
+def test_which_of_the_papers_numbers_are_shown(tmp_path, name, size, more, shown):
+    image = {"id": 1, "height": size[0], "width": size[1]}
+    (tmp_path / f"{name}.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    (tmp_path / "r.json").write_text("[]")
+    done = run("eval", "--annotations", tmp_path / f"{name}.json", "--results", tmp_path / "r.json", *more)
+    assert done.exit_code == 0, done.output
+    assert [table for table in ("Table 1", "Table 2") if table in done.output] == ([shown] if shown else [])
+
+
 def test_the_flag_that_keeps_ids(tmp_path):
     truth, results = results_of_another_tool(tmp_path)
     content = json.loads(truth.read_text())

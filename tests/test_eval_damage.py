@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import random
 
 import pytest
 from hypothesis import given
@@ -303,3 +304,57 @@ def test_too_many_of_anything(tmp_path):
     (tmp_path / "res.json").write_text(json.dumps([{"image_id": 0, "segmentation": FIRST, "score": 0.5}] * 10_001))
     with pytest.raises(ResultsError, match="image 0: expected at most 10000 predictions, got 10001"):
         load_results(tmp_path / "res.json", quarters())
+
+
+# -- files changed at random
+
+ODD = [None, True, -1, 0, 1.5, 1e8, float("nan"), float("inf"), 10**400, 2**63, "", "1", "../x", "\0", "\ud800", [],
+       [[]], {}, [0, 0, 1, 1, 5, 5], {"size": SIZE, "counts": "x"}, "0" * 500, "o" * 50]  # fmt: skip
+
+
+def changed(content, rng):
+    """The content with one value, anywhere in it, replaced, removed, doubled or turned into a text."""
+    content = copy.deepcopy(content)
+    place = content
+    while True:
+        key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not (isinstance(place[key], (dict, list)) and place[key]) or rng.random() < 0.15:
+            break
+        place = place[key]
+    what = rng.random()
+    if what < 0.6:
+        place[key] = copy.deepcopy(rng.choice(ODD))
+    elif what < 0.75:
+        del place[key]
+    elif what < 0.9 and isinstance(place, list):
+        place.insert(key, copy.deepcopy(place[key]))
+    else:
+        place[key] = str(place[key])[: rng.randrange(1, 60)]
+    return content
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_any_change_is_measured_or_refused_by_name(tmp_path, block):
+    outcomes = set()
+    for seed in range(block * 50, block * 50 + 50):
+        rng = random.Random(seed)
+        truth, records = (
+            truth_with(),
+            [{"image_id": 0, "segmentation": one, "score": 0.5} for one in codes_of(QUARTERS)],
+        )
+        truth["annotations"][2]["segmentation"] = [[0, 20, 30, 20, 30, 40, 0, 40]]
+        if rng.random() < 0.5:
+            truth = changed(truth, rng)
+        else:
+            records = changed(records, rng)
+        (tmp_path / "res.json").write_text(json.dumps(records))
+        message = ""
+        try:
+            dataset = load(tmp_path, truth)
+            report = metric.evaluate(dataset, load_results(tmp_path / "res.json", dataset))
+            json.dumps(report, allow_nan=False)
+        except (DatasetError, ResultsError) as error:
+            message = str(error)
+        assert message == "" or message.startswith(str(tmp_path)), seed
+        outcomes.add("refused" if message else "measured")
+    assert outcomes == {"refused", "measured"}
