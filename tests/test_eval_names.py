@@ -74,6 +74,18 @@ def test_files_of_images(tmp_path):
             files.path(truth)
 
 
+def test_names_cannot_write_to_the_terminal(tmp_path):
+    image = {"id": 1, "height": 4, "width": 6, "file_name": "\x1b[2J.png"}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    arguments = ["--annotations", tmp_path / "gt.json", "--images", tmp_path, "--out", tmp_path / "out"]
+    done = CliRunner().invoke(main, ["resize-lr", *map(str, arguments)])
+    assert done.exit_code == 1
+    told = [line for line in done.output.splitlines() if "no such file" in line]
+    assert len(told) == 2
+    assert all("\\x1b[2J.png: no such file" in line for line in told)
+    assert not any("\x1b" in line for line in told)
+
+
 @pytest.fixture
 def annotated(tmp_path):
     """Two images, a/1.jpg and a/2.jpg, of four quarters each."""
@@ -112,6 +124,7 @@ def test_what_else_segment_writes_is_left_aside(annotated):
     write(annotated / "res/1.json", records(1))
     write(annotated / "res/labelme/2.json", {"version": 5, "shapes": []})
     write(annotated / "res/run.json", {"config": {}})
+    write(annotated / "res/1_panoptic.json", {"images": []})
     write(annotated / "res/coco.json", {"images": [], "annotations": []})
     write(annotated / "res/9.json", records(9))
     dataset = datasets.load(annotated / "gt.json")

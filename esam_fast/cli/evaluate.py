@@ -58,8 +58,10 @@ def names_in(folder: Path) -> set[str]:
 
 def tell(notes: Collection[str]) -> None:
     """Write notes to stderr."""
+    from esam_fast.evaluate.fields import printable
+
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        click.echo(printable(f"Note: {note}"), err=True)
 
 
 def end(outcome: Outcome, images: int) -> None:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from esam_fast import __version__, _files, export, rle
 from esam_fast.evaluate import codes, datasets
+from esam_fast.evaluate.fields import printable
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, bare, file_name
 from esam_fast.evaluate.predict import load_checked, reason
@@ -64,7 +65,7 @@ def shrink_dataset(annotations: Path, images: Path, out: Path) -> Path:
     """
     dataset = datasets.load(annotations)
     for note in dataset.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(printable(f"Note: {note}"), file=sys.stderr)
     files = ImageFiles(images, dataset)
     targets = _targets(dataset, annotations, images, out / FOLDER)
     described: list[dict[str, Any]] = []
@@ -82,7 +83,7 @@ def shrink_dataset(annotations: Path, images: Path, out: Path) -> Path:
                     _shrink_image(files, truth, out / FOLDER / name, (height, width), journal)
                 except _Unreadable as error:
                     failed.append(str(error))
-                    bar.write(f"Error: {error}", file=sys.stderr)
+                    bar.write(printable(f"Error: {error}"), file=sys.stderr)
                 described.append({"id": truth.image_id, "file_name": name, "height": height, "width": width})
                 entries += _annotations(truth, height, width)
     finally:
@@ -91,7 +92,9 @@ def shrink_dataset(annotations: Path, images: Path, out: Path) -> Path:
     content = {"images": described, "annotations": entries, "categories": [export.CATEGORY]}
     _files.write_bytes(target, json.dumps(content, allow_nan=False).encode())
     if failed:
-        raise IncompleteError(f"{target}: {len(failed)} of {len(dataset)} images failed, the first with: {failed[0]}")
+        raise IncompleteError(
+            f"{target}: {len(failed)} of {len(dataset)} images failed, the first with: {printable(failed[0])}"
+        )
     return target
 
 

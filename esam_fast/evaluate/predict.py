@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from esam_fast import _files
+from esam_fast.evaluate.fields import printable
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, file_name
 from esam_fast.evaluate.results import Predictions, ResultsError
@@ -78,14 +79,15 @@ def predict(
                             if strict:
                                 raise (error.__cause__ or error) from None
                             outcome.failed[name] = str(error)
-                            bar.write(f"Error: {error}", file=sys.stderr)
+                            bar.write(printable(f"Error: {error}"), file=sys.stderr)
                     for method in methods:
                         outcome.found[method].append(Predictions.none() if found is None else found[method])
                     bar.update()
     finally:
         journal.close()
     if len(outcome.failed) == len(dataset):
-        raise ResultsError(f"all {len(dataset)} images failed, the first with: {next(iter(outcome.failed.values()))}")
+        first = printable(next(iter(outcome.failed.values())))
+        raise ResultsError(f"all {len(dataset)} images failed, the first with: {first}")
     return outcome
 
 
