@@ -191,14 +191,15 @@ def check_name(path: Pathish) -> None:
     """Refuse a name that no file can be given here, before anything is written.
 
     Raises:
-        OSError: it is too long, a folder's, or its folder is not there; names `path`.
+        OSError: it is too long, or a folder's, a pipe's or a device's; names `path`.
     """
     try:
-        status = os.lstat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", os.fspath(path))
+    _refuse_special(status, os.fspath(path))  # a device would be replaced by a file
 
 
 @contextlib.contextmanager

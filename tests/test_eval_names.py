@@ -183,6 +183,15 @@ def test_the_command_on_a_folder_that_segment_wrote(annotated):
     assert sorted(annotated.rglob("*")) == before
 
 
+def test_ids_that_cannot_be_told_apart(tmp_path):
+    (tmp_path / "labels").mkdir()
+    for name in ("7", "007"):
+        Image.fromarray(QUARTERS.astype("uint8")).save(tmp_path / "labels" / f"{name}.png")
+    write(tmp_path / "res.json", records(7))
+    with pytest.raises(ResultsError, match="image ids cannot tell 007 and 7 of the annotations apart"):
+        load_results(tmp_path / "res.json", datasets.load(tmp_path / "labels"))
+
+
 def test_results_of_images_beyond_the_limit_are_no_strangers(annotated):
     write(annotated / "res.json", [*records(1, 2), *records(2)])
     dataset = datasets.load(annotated / "gt.json").limited(1)

@@ -103,6 +103,17 @@ def test_a_lock_ends_with_its_process(tmp_path):
             lock(file)
 
 
+@posix
+def test_no_pipe_or_device_is_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name, kind in (("pipe", "a pipe"), ("link", "a device")):
+        with pytest.raises(OSError, match=f"expected a regular file, got {kind}"):
+            write_bytes(tmp_path / name, b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
+
+
 def test_written_whole(tmp_path):
     write_bytes(tmp_path / "x", b"old, and longer")
     write_bytes(tmp_path / "x", b"new")

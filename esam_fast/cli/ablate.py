@@ -57,7 +57,8 @@ def ablate(
     superpixels: Felzenszwalb against SLIC
 
     Intervals are 95 % over images drawn with replacement. Predictions are written to OUT.predictions.jsonl as they
-    come, and a run that was stopped goes on where it was.
+    come, and a run that was stopped goes on where it was. An image that cannot be read counts as one without
+    predictions, and the exit status is 1.
     """  # noqa: D301
     if seeds > 1 and not simulated:
         raise click.UsageError("--seeds needs --simulated")

@@ -133,7 +133,7 @@ def evaluate(
         if results is not None:
             given = result_files.read(results)
             dataset = load_truth(annotations, panoptic_masks, annotator, limit, given.image_names())
-            about = {"dataset": dataset.name, "method": results.stem}
+            about = {"dataset": dataset.name, "method": results.absolute().stem}
             predictions, notes = given.matched(dataset)
             tell(notes)
             outcome = Outcome({method: predictions})

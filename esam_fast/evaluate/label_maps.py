@@ -67,7 +67,7 @@ def load(folder: Path, annotator: int | None = None, image_names: Collection[str
         truth = _read(image_id, one, void, number)
         number += len(truth.annotations)
         images.append(truth)
-    return Dataset(folder.name, images, tuple(_notes(folder, groups, chosen, annotator, void)))
+    return Dataset(folder.absolute().name, images, tuple(_notes(folder, groups, chosen, annotator, void)))
 
 
 def _look(path: Path) -> _Map:

@@ -139,7 +139,14 @@ class Results:
             raise ResultsError(f"{self.path}: {error}") from error
         is_folder = self.path.is_dir()
         if not of_key and not is_folder:
-            of_id = {match_key(truth.image_id): truth for truth in annotated}
+            of_id: dict[Id, Truth] = {}
+            for truth in annotated:
+                other = of_id.setdefault(match_key(truth.image_id), truth)
+                if other is not truth:
+                    raise ResultsError(
+                        f"{self.path}: image ids cannot tell {other.image_id} and {truth.image_id} of the annotations "
+                        f"apart"
+                    )
             of_key = {key: of_id[key] for key in self.records if key in of_id}
         strangers = [key for key in self.records if key not in of_key]
         notes = []
