@@ -301,8 +301,8 @@ def test_too_many_of_anything(tmp_path):
     truth["annotations"] = [{**truth["annotations"][0], "id": i} for i in range(5001)]
     with pytest.raises(DatasetError, match="image 0: expected at most 5000 entities an image, got 5001"):
         load(tmp_path, truth)
-    (tmp_path / "res.json").write_text(json.dumps([{"image_id": 0, "segmentation": FIRST, "score": 0.5}] * 10_001))
-    with pytest.raises(ResultsError, match="image 0: expected at most 10000 predictions, got 10001"):
+    (tmp_path / "res.json").write_text(json.dumps([{"image_id": 0, "segmentation": FIRST, "score": 0.5}] * 5_001))
+    with pytest.raises(ResultsError, match="image 0: expected at most 5000 predictions, got 5001"):
         load_results(tmp_path / "res.json", quarters())
 
 

@@ -40,7 +40,7 @@ class Matches:
         hits, misses, scores, images = [], [], [], []
         for number, (truth, found) in enumerate(zip(dataset, predictions, strict=True)):
             order = np.argsort(-found.scores, kind="stable")[:MAX_DETECTIONS]
-            hit, miss = _match(truth, found, order)
+            hit, miss = _match(truth, found.take(order))
             hits.append(hit)
             misses.append(miss)
             scores.append(found.scores[order])
@@ -113,14 +113,14 @@ def resample(matches: Matches, times: int, seed: int, repeats: int = 1) -> NDArr
     return np.stack([matches.average_precision(np.tile(draw, repeats)) for draw in draws])
 
 
-def _match(truth: Truth, found: Predictions, order: Int) -> tuple[Bool, Bool]:
-    """COCO's matching of one image's predictions in this order [N], best first: hit and miss, bool [10, N]."""
+def _match(truth: Truth, found: Predictions) -> tuple[Bool, Bool]:
+    """COCO's matching of one image's predictions, best first: hit and miss, bool [10, N]."""
     crowd = np.array([a.crowd for a in truth.annotations], np.bool_)
-    shared, own = found.common(truth)[order], found.pixels[order, None]
+    shared, own = found.common(truth), found.pixels[:, None]
     iou = shared / np.maximum(np.where(crowd, own, own + truth.pixels[None] - shared), 1)
     enough = np.minimum(IOUS, 1 - 1e-10)
     near = iou >= enough[0]
-    hit = np.zeros((len(IOUS), len(order)), np.bool_)
+    hit = np.zeros((len(IOUS), len(found)), np.bool_)
     in_crowd = np.zeros_like(hit)
     # Where masks do not overlap, at most one of either side is near: nobody competes.
     alone, its = np.nonzero(near & ~crowd & (near.sum(axis=0) == 1) & (near.sum(axis=1) == 1)[:, None])

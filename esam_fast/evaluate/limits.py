@@ -6,7 +6,7 @@ Images may have `esam_fast.images.MAX_PIXELS`, and a JSON file `esam_fast._files
 from __future__ import annotations
 
 MAX_ENTITIES = 5_000  # annotated in one image
-MAX_PREDICTIONS = 10_000  # for one image; a table of all pairs with the annotations takes 400 MB
+MAX_PREDICTIONS = 5_000  # for one image; tables of all pairs with the annotations take about 1 GB
 MAX_AREA = 1e10  # pixels of an annotation; COCO's evaluation leaves out what is larger
 MAX_OUTLINE = 10_000_000  # pixels that the polygons of one image go round; filling one takes 60 bytes for each
 MAX_PNG_BYTES = 1 << 30  # of a label map, read into memory whole

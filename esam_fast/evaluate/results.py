@@ -93,12 +93,8 @@ class Predictions:
         return taken
 
     def common(self, truth: Truth) -> Int:
-        """Common pixels of every mask with every annotation of its image: int64 [N, M]; remembered."""
-        known: tuple[Truth, Int] | None = vars(self).get("_common")
-        if known is None or known[0] is not truth:
-            known = truth, codes.common(self.codes, self.pixels, [a.code for a in truth.annotations])
-            vars(self)["_common"] = known
-        return known[1]
+        """Common pixels of every mask with every annotation of its image: int64 [N, M]."""
+        return codes.common(self.codes, self.pixels, [a.code for a in truth.annotations])
 
     def __len__(self) -> int:
         return len(self.codes)
