@@ -82,7 +82,7 @@ def within(folder: Pathish, name: Any) -> Path:
     path = Path(folder, *windows.parts)
     try:
         inside = path.resolve().is_relative_to(Path(folder).resolve())
-    except (OSError, RuntimeError) as error:  # a loop of links, or a name too long for the system
+    except (OSError, RuntimeError, UnicodeError) as error:  # a loop of links, or no name for this system
         raise ValueError(f"expected a file name inside {folder}, got {name[:200]!r}: {error}") from error
     if not inside:
         raise ValueError(f"expected a file inside {folder}, but {name!r} is a link to {path.resolve()}")
@@ -191,14 +191,15 @@ def check_name(path: Pathish) -> None:
     """Refuse a name that no file can be given here, before anything is written.
 
     Raises:
-        OSError: it is too long, a folder's, or its folder is not there; names `path`.
+        OSError: it is too long, or a folder's, a pipe's or a device's; names `path`.
     """
     try:
-        status = os.lstat(path)
+        status = os.stat(path)
     except FileNotFoundError:
         return
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "expected a file, got a folder", os.fspath(path))
+    _refuse_special(status, os.fspath(path))  # a device would be replaced by a file
 
 
 @contextlib.contextmanager
@@ -217,13 +218,14 @@ def locked(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or (Busy) another process has locked it.
     """
     while True:
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError):
             _refuse_special(path.stat(), os.fspath(path))
         file = path.open("a+b")
         try:
             lock(file)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    return file
         except BaseException:
             file.close()
             raise
@@ -243,8 +245,12 @@ def sha256(path: Pathish) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Pathish) -> Any:
-    """The content of a JSON file, by the letter of the standard: NaN and Infinity are refused.
+def read_json(path: Pathish, *, nan: bool = False) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: of the file.
+        nan: let NaN and Infinity in, which are no JSON but which some programs write; who uses the numbers checks them.
 
     Raises:
         OSError: see `open_regular`. ValueError: not JSON, nested too deep, or over MAX_JSON_BYTES; names the file.
@@ -255,15 +261,15 @@ def read_json(path: Pathish) -> Any:
             raise ValueError(f"{os.fspath(path)}: expected at most {MAX_JSON_BYTES} bytes of JSON, got {size}")
         data = file.read()
     try:
-        return parse_json(data)
+        return parse_json(data, nan=nan)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: not JSON: {error}") from error
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, *, nan: bool = False) -> Any:
     """The value of a JSON text; raises ValueError as `read_json`, without the file's name."""
     try:
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=None if nan else _refuse_constant)
     except RecursionError:
         raise ValueError("nested too deep") from None
 

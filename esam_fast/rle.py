@@ -5,6 +5,7 @@ Runs go down the columns, the first one of zeros. Counts are a list of int, or c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,3 +55,69 @@ def compress(codes: list[Code]) -> list[Code]:
     """The codes of masks of one size with their counts as COCO's string."""
     packed = coco_mask.frPyObjects(codes, *codes[0]["size"]) if codes else []
     return [{"size": code["size"], "counts": code["counts"].decode()} for code in packed]
+
+
+def run_lengths(texts: Sequence[str | bytes]) -> list[NDArray[np.int64]]:
+    """The run lengths that COCO's strings stand for, one array [R] for each; nothing is trusted.
+
+    A string holds numbers in signed digits of 5 bits, lowest first, each a character from "0" (0) to "o" (63) whose bit
+    32 says that another digit follows; from the fourth number on, the one two places before is to be added.
+
+    Raises:
+        Damaged: a string that is no such code, or that holds a run longer than MAX_RUN or a negative one.
+    """
+    data = [_ascii(i, text) for i, text in enumerate(texts)]
+    symbols = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
+    begin = np.cumsum([0, *map(len, data)])
+    if symbols.size and symbols.max() > 63:
+        at = int(np.argmax(symbols > 63))
+        raise Damaged(_owner(begin, at), f"holds the character {chr((int(symbols[at]) + 48) % 256)!r}")
+    last = np.flatnonzero(symbols < 32)  # digits that end a number
+    first = np.searchsorted(last, begin)  # numbers before each string
+    for i in np.flatnonzero(begin[1:] > begin[:-1]):
+        if symbols[begin[i + 1] - 1] >= 32:
+            raise Damaged(int(i), "ends in the middle of a number")
+    start = np.concatenate([[0], last[:-1] + 1]) if last.size else last
+    digits = last - start + 1
+    if digits.size and digits.max() > _MAX_DIGITS:
+        raise Damaged(_owner(first, int(np.argmax(digits > _MAX_DIGITS))), f"holds a number over {MAX_RUN}")
+    values = np.zeros(len(last), np.int64)
+    for k in range(int(digits.max(initial=0))):
+        there = np.flatnonzero(digits > k)
+        values[there] += (symbols[start[there] + k] & np.uint8(31)).astype(np.int64) << (5 * k)
+    values -= np.where(symbols[last] & np.uint8(16), np.int64(1) << (5 * digits), 0)
+    place = np.arange(len(values)) - np.repeat(first[:-1], np.diff(first))
+    for chain in (place % 2 == 1, (place % 2 == 0) & (place > 0)):  # sums of differences, string by string
+        where = np.flatnonzero(chain)
+        sums = np.cumsum(values[where])
+        before = np.searchsorted(where, first)
+        offset = np.concatenate([[0], sums])[before[:-1]]
+        values[where] = sums - np.repeat(offset, np.diff(before))
+    if values.size and (values.min() < 0 or values.max() > MAX_RUN):
+        at = int(np.argmax((values < 0) | (values > MAX_RUN)))
+        raise Damaged(_owner(first, at), f"holds a run of {values[at]} pixels")
+    return [values[a:b] for a, b in pairwise(first.tolist())]
+
+
+class Damaged(ValueError):
+    """A string that is no run-length code. `index`: which of several; the message ends a sentence about it."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+
+
+_MAX_DIGITS = 6
+MAX_RUN = (1 << 29) - 1  # pixels; what six digits of 5 bits hold, and more than an image may have
+
+
+def _ascii(index: int, text: str | bytes) -> bytes:
+    try:
+        return text.encode("ascii") if isinstance(text, str) else text
+    except UnicodeEncodeError as error:
+        raise Damaged(index, f"holds the character {error.object[error.start]!r}") from None
+
+
+def _owner(begin: NDArray[np.int64], position: int) -> int:
+    """Which of the pieces that begin here holds a position."""
+    return int(np.searchsorted(begin, position, side="right")) - 1

@@ -1,4 +1,4 @@
-"""The commands eval, ablate and resize-lr: files in and out, resuming after SIGKILL, what mistakes say."""
+"""The commands eval and ablate: files in and out, resuming after SIGKILL, what mistakes say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from pycocotools import mask as official_mask
-from test_eval_metric import QUARTERS, codes_of, partition
+from test_eval_metric import QUARTERS, partition
 
 from esam_fast.cli import main
 
@@ -123,7 +123,17 @@ def test_what_eval_of_images_refuses(painted):
     wrong = drive(*arguments(painted, "eval", "a.json"))
     assert wrong.returncode == 1
     assert "3.png: expected 60 x 90 pixels (height x width, as annotated), got 90 x 60" in wrong.stderr
-    assert (painted / "a.predictions.jsonl").read_text().count("\n") == 4  # what was done is kept
+    assert "1 of 6 images failed; each counts as one without predictions" in wrong.stderr
+    assert (painted / "a.predictions.jsonl").read_text().count("\n") == 6  # the header, and the other five
+    report = json.loads((painted / "a.json").read_text())
+    assert list(report["failed"]) == ["3"]
+    assert (report["images"], report["images_without_predictions"]) == (6, 1)
+    for path in (painted / "images").iterdir():
+        path.write_bytes(b"no image")
+    none = drive(*arguments(painted, "eval", "b.json"))
+    assert none.returncode == 1
+    assert "all 6 images failed, the first with: " in none.stderr
+    assert not (painted / "b.json").exists()
 
 
 def results_of_another_tool(tmp_path):
@@ -151,6 +161,27 @@ def test_eval_of_results(tmp_path):
     assert report["method"] == "mask2former"
     assert "CropFormer Swin-L (published)" in done.output
     assert not (tmp_path / "o.predictions.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "more", "shown"),
+    [
+        ("entityv2_010203_entity_val", (40, 60), [], "Table 1"),
+        ("entityv2_010203_entity_val_lr", (800, 1200), [], "Table 2"),
+        ("entity_val", (1333, 700), [], "Table 2"),
+        ("val", (800, 1200), [], None),
+        ("val", (800, 1200), ["--published", "hr"], "Table 1"),
+        ("entity_val", (40, 60), ["--published", "lr"], "Table 2"),
+        ("entity_val", (40, 60), ["--published", "none"], None),
+    ],
+)
+def test_which_of_the_papers_numbers_are_shown(tmp_path, name, size, more, shown):
+    image = {"id": 1, "height": size[0], "width": size[1]}
+    (tmp_path / f"{name}.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    (tmp_path / "r.json").write_text("[]")
+    done = run("eval", "--annotations", tmp_path / f"{name}.json", "--results", tmp_path / "r.json", *more)
+    assert done.exit_code == 0, done.output
+    assert [table for table in ("Table 1", "Table 2") if table in done.output] == ([shown] if shown else [])
 
 
 def test_the_flag_that_keeps_ids(tmp_path):
@@ -200,14 +231,3 @@ def test_superpixels_side_by_side(painted):
     done = run(*arguments(painted, "ablate", "s.json", "--simulated", "--limit", "2", "--table", "superpixels"))
     assert done.exit_code == 0, done.output
     assert list(json.loads((painted / "s.json").read_text())["rows"]) == ["felzenszwalb", "slic"]
-
-
-def test_resize_lr(tmp_path):
-    truth, _ = results_of_another_tool(tmp_path)
-    Image.new("RGB", (60, 40)).save(tmp_path / "8.jpg")
-    done = run("resize-lr", "--annotations", truth, "--images", tmp_path, "--out", tmp_path / "lr")
-    assert done.exit_code == 0, done.output
-    content = json.loads((tmp_path / "lr" / "entity_val_lr.json").read_text())
-    assert [(i["height"], i["width"]) for i in content["images"]] == [(800, 1200)]
-    assert [a["area"] for a in content["annotations"]] == [400 * 600] * 4
-    assert len(codes_of(QUARTERS)) == len(content["annotations"])

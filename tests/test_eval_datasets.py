@@ -1,4 +1,4 @@
-"""Ground truth of every kind of file, and the journal that a killed run leaves behind."""
+"""Ground truth of every kind of file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from test_eval_metric import QUARTERS, codes_of, partition
 from esam_fast import rle
 from esam_fast.evaluate import codes, datasets
 from esam_fast.evaluate.datasets import DatasetError
-from esam_fast.evaluate.journal import Journal, JournalError
-from esam_fast.evaluate.lowres import low_resolution, shrink_dataset
+from esam_fast.evaluate.names import ImageFiles
 
 POLYGON = [[5, 10, 40, 10, 40, 20, 5, 20]]
 
@@ -119,14 +118,16 @@ def test_label_maps(tmp_path):
 
 def test_the_image_of_annotations(tmp_path):
     dataset = datasets.load(coco(tmp_path))
+    files = ImageFiles(tmp_path, dataset)
     (tmp_path / "b.jpg").touch()
-    assert datasets.image_path(tmp_path, dataset.images[1]) == tmp_path / "b.jpg"
+    assert files.path(dataset.images[1]) == tmp_path / "b.jpg"
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.jpg").touch()
-    assert datasets.image_path(tmp_path, dataset.images[1]) == tmp_path / "a" / "b.jpg"
+    assert files.path(dataset.images[1]) == tmp_path / "a" / "b.jpg"
     (tmp_path / "plain.jpg").touch()
     folder = label_folder(tmp_path)
-    assert datasets.image_path(tmp_path, datasets.load(folder).images[1]) == tmp_path / "plain.jpg"
+    maps = datasets.load(folder)
+    assert ImageFiles(tmp_path, maps).path(maps.images[1]) == tmp_path / "plain.jpg"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_the_image_of_annotations(tmp_path):
     [
         ("{", "not JSON"),
         ("[]", "expected COCO annotations with 'images' and 'annotations'"),
-        ('{"images": [{"id": 1}], "annotations": []}', "an entry has no 'height'"),
+        ('{"images": [{"id": 1}], "annotations": []}', r"gt\.json: image 1: expected the key 'height', got id"),
     ],
 )
 def test_what_is_no_dataset(tmp_path, content, message):
@@ -154,64 +155,3 @@ def test_annotations_that_cannot_be_used(tmp_path):
         datasets.load(tmp_path / "panoptic" / "..")
     with pytest.raises(DatasetError, match="No such file"):
         datasets.load(tmp_path / "none.json")
-
-
-# -- low resolution
-
-
-@pytest.mark.parametrize(
-    ("size", "wanted"),
-    [((1600, 2400), (800, 1200)), ((3000, 1000), (1333, 444)), ((100, 150), (800, 1200)), ((801, 1333), (800, 1331))],
-)
-def test_low_resolution(size, wanted):
-    assert low_resolution(*size) == wanted
-
-
-def test_a_dataset_of_low_resolution(tmp_path):
-    path = coco(tmp_path)
-    content = json.loads(path.read_text())
-    content["images"] = content["images"][:1]
-    write(path, content)
-    (tmp_path / "a").mkdir()
-    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a" / "b.jpg")
-    target = shrink_dataset(path, tmp_path, tmp_path / "out")
-    (truth,) = datasets.load(target)
-    assert (truth.height, truth.width) == (800, 1200)
-    with Image.open(tmp_path / "out" / "images_lr" / "a" / "b.jpg") as image:
-        assert image.size == (1200, 800)
-    (one,) = truth.annotations
-    assert one.area == 400 * 600
-    before = (tmp_path / "out" / "images_lr" / "a" / "b.jpg").stat().st_mtime_ns
-    shrink_dataset(path, tmp_path, tmp_path / "out")
-    assert (tmp_path / "out" / "images_lr" / "a" / "b.jpg").stat().st_mtime_ns == before
-
-
-# -- the journal
-
-
-def test_a_journal_goes_on_where_it_was(tmp_path):
-    path = tmp_path / "x.jsonl"
-    for key, known in (("a", []), ("b", ["a"]), ("c", ["a", "b"])):
-        book = Journal(path, {"run": 1, "config": (1, 2)})
-        assert list(book.done) == known
-        book.add(key, [key])
-        book.close()
-        with path.open("ab") as file:
-            file.write(b'{"key": "torn", "val')  # killed while it wrote
-    book = Journal(path, {"run": 1, "config": (1, 2)})
-    assert book.done == {"a": ["a"], "b": ["b"], "c": ["c"]}
-    book.close()
-    assert path.read_bytes().endswith(b'"value": ["c"]}\n')
-
-
-def test_a_journal_of_another_run_is_refused(tmp_path):
-    path = tmp_path / "x.jsonl"
-    Journal(path, {"run": 1, "config": 2}).close()
-    with pytest.raises(JournalError, match=r"another run \(other config\); remove it"):
-        Journal(path, {"run": 1, "config": 3})
-    path.write_text("hello\n")
-    with pytest.raises(JournalError, match="not a journal"):
-        Journal(path, {"run": 1})
-    path.write_text("torn before its first line ended")
-    Journal(path, {"run": 1}).close()
-    assert path.read_text() == '{"run": 1}\n'

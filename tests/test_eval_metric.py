@@ -305,7 +305,7 @@ def test_covering_and_panoptic_quality_agree_with_arrays(rng):
         truth, found = partition(rng, 40, 50, 6), partition(rng, 40, 50, 5)
         annotations = [Annotation(i, c, 1, crowd=i == 2) for i, c in enumerate(codes_of(truth))]
         total = Coverage()
-        total.add(Truth(1, "", 40, 50, annotations), codes_of(found))
+        total.add(Truth(1, "", 40, 50, annotations), Predictions(codes_of(found), np.ones(len(codes_of(found)))))
         report = total.report()
         entities = [codes.decoded(a.code) for a in annotations if not a.crowd]
         predictions = [codes.decoded(c) for c in codes_of(found)]

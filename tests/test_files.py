@@ -50,7 +50,7 @@ def test_names_inside_a_folder(tmp_path, name, parts):
 @pytest.mark.parametrize(
     "name",
     ["../a", "a/../../b", "a\\..\\..\\b", "/etc/passwd", "\\a", "C:\\a.png", "c:a", "\\\\host\\share\\a", "a/..", "..",
-     "", "  ", "a\0b", None, 7, ["a"]],
+     "", "  ", "a\0b", "\ud800", None, 7, ["a"]],
 )  # fmt: skip
 def test_names_that_leave_the_folder(tmp_path, name):
     with pytest.raises(ValueError, match="expected a file name"):
@@ -101,6 +101,17 @@ def test_a_lock_ends_with_its_process(tmp_path):
             process.send_signal(signal.SIGKILL)
             process.wait()
             lock(file)
+
+
+@posix
+def test_no_pipe_or_device_is_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name, kind in (("pipe", "a pipe"), ("link", "a device")):
+        with pytest.raises(OSError, match=f"expected a regular file, got {kind}"):
+            write_bytes(tmp_path / name, b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_written_whole(tmp_path):
@@ -162,6 +173,11 @@ def test_what_is_no_json(tmp_path, content, message):
     (tmp_path / "x.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(ValueError, match=rf"x\.json.*{message}"):
         read_json(tmp_path / "x.json")
+
+
+def test_numbers_that_are_no_json_come_in_where_they_are_checked(tmp_path):
+    (tmp_path / "x.json").write_bytes(b"[Infinity]")
+    assert read_json(tmp_path / "x.json", nan=True) == [float("inf")]
 
 
 def test_json_over_the_limit(tmp_path, monkeypatch):

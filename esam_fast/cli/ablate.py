@@ -60,36 +60,45 @@ def ablate(
     superpixels: Felzenszwalb against SLIC
 
     Intervals are 95 % over images drawn with replacement. Predictions are written to OUT.predictions.jsonl as they
-    come, and a run that was stopped goes on where it was.
+    come, and a run that was stopped goes on where it was. An image that cannot be read counts as one without
+    predictions, and the exit status is 1.
     """  # noqa: D301
     if seeds > 1 and not simulated:
         raise click.UsageError("--seeds needs --simulated")
     with run.one_line(click.ClickException, debug):
-        from esam_fast import __version__
-        from esam_fast.evaluate import ablation
-        from esam_fast.export import write_bytes
+        from esam_fast import _files
+        from esam_fast.evaluate import ablation, identity
+        from esam_fast.evaluate.journal import Journal
+        from esam_fast.evaluate.predict import predict
 
-        dataset = shared.load_truth(annotations, panoptic_masks, annotator, limit)
+        dataset = shared.load_truth(annotations, panoptic_masks, annotator, limit, shared.names_in(images))
         about: dict[str, Any] = {"dataset": dataset.name, "table": table}
         if simulated:
             config, segmenter, rates = _simulated(model, regime, faults)
             about |= {"segmenter": "simulated", "regime": regime, "faults": rates, "seeds": seeds}
+            answering = {"segmenter": "simulated", "regime": regime, "faults": rates}
         else:
             esam = run.load(debug=debug, **model)
             config = esam.config
             about |= {"segmenter": esam.segmenter.name, "checkpoint": model["checkpoint"], "dtype": model["dtype"]}
+            answering = identity.of_segmenter(esam.segmenter, model["checkpoint"])
 
             def segmenter(truth: Any, seed: int) -> Any:
                 return esam.segmenter
 
-        found = ablation.predict(
-            dataset, images, ablation.TABLES[table], config, segmenter, out.with_suffix(".predictions.jsonl"),
-            {**about, "version": __version__, "config": dataclasses.asdict(config)},
-            seeds=seeds, compare=[name for name in compare.split(",") if name], backend=model["backend"],
-        )  # fmt: skip
-        report = ablation.measure(dataset, found, seeds=seeds)
-        write_bytes(out, json.dumps({**about, "images": len(dataset), "rows": report}, indent=1).encode())
+        rows = ablation.TABLES[table]
+        others = [name for name in compare.split(",") if name]
+        answer = ablation.answer(rows, config, segmenter, compare=others, backend=model["backend"])
+        header = identity.of_run(dataset, config, answering, [*rows, *others])
+        journal = Journal(out.with_suffix(".predictions.jsonl"), header)
+        outcome = predict(dataset, images, [*rows, *others], answer, journal, rounds=seeds, strict=debug)
+        report = ablation.measure(dataset, outcome.found, seeds=seeds)
+        whole = {
+            **about, "images": len(dataset), "notes": dataset.notes, "failed": outcome.failed, "rows": report,
+        }  # fmt: skip
+        _files.write_bytes(out, json.dumps(whole, indent=1, allow_nan=False).encode())
     click.echo(ablation.table(report))
+    shared.end(outcome, len(dataset))
 
 
 def _simulated(

@@ -1,14 +1,20 @@
-"""``esam-fast eval`` and ``esam-fast resize-lr``: AP^e of E-SAM, of its baselines, or of anybody's results file."""
+"""``esam-fast eval`` and ``esam-fast resize-lr``: AP^e of E-SAM, of its baselines, or of anybody's results."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from esam_fast.cli import run
+
+if TYPE_CHECKING:
+    from esam_fast.evaluate.predict import Outcome
+    from esam_fast.evaluate.truth import Dataset
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 PATH = click.Path(exists=True, path_type=Path)
@@ -30,20 +36,50 @@ def truth_options(command: Any) -> Any:
     return command
 
 
-def load_truth(annotations: Path, panoptic_masks: Path | None, annotator: int | None, limit: int | None) -> Any:
-    """The dataset that the options name."""
+def load_truth(
+    annotations: Path,
+    panoptic_masks: Path | None,
+    annotator: int | None,
+    limit: int | None,
+    image_names: Collection[str],
+) -> Dataset:
+    """The dataset that the options name; says on stderr what was left out of it or taken for something."""
     from esam_fast.evaluate import datasets
 
-    return datasets.load(annotations, panoptic_masks=panoptic_masks, annotator=annotator).limited(limit)
+    dataset = datasets.load(annotations, panoptic_masks=panoptic_masks, annotator=annotator, image_names=image_names)
+    tell(dataset.notes)
+    return dataset.limited(limit)
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names of the files in a folder, without suffix."""
+    return {path.stem for path in folder.iterdir()}
+
+
+def tell(notes: Collection[str]) -> None:
+    """Write notes to stderr."""
+    from esam_fast.evaluate.fields import printable
+
+    for note in notes:
+        click.echo(printable(f"Note: {note}"), err=True)
+
+
+def end(outcome: Outcome, images: int) -> None:
+    """Exit with status 1 if images failed."""
+    if outcome.failed:
+        click.echo(f"{len(outcome.failed)} of {images} images failed; each counts as one without predictions", err=True)
+        sys.exit(1)
 
 
 @click.command("eval", short_help="Measure AP^e on annotated images.")
 @truth_options
 @click.option("--images", metavar="DIR", type=DIR, help="Folder of images: predict, then measure.")
-@click.option("--results", metavar="RES", type=FILE, help="COCO results of any method: measure those.")
-@click.option("--json", "out", required=True, metavar="OUT", type=JSON, help="File for the numbers.")
+@click.option("--results", metavar="RES", type=PATH, help="COCO results, or a folder from segment: measure those.")
+@click.option("--json", "out", metavar="OUT", type=JSON, help="File for the numbers.")
 @click.option("--method", default="esam", show_default=True, metavar="NAME", help="See below.")
 @click.option("--keep-ids", is_flag=True, help="Keep annotation ids, as stock COCOeval does (id 0 counts as a miss).")
+@click.option("--published", type=click.Choice(["auto", "hr", "lr", "none"]), default="auto", show_default=True,
+              help="The paper's numbers beside: EntitySeg in high or low resolution.")  # fmt: skip
 @click.option("--segmenter", default="auto", show_default=True, help="auto is the best one here.")
 @run.model_options
 def evaluate(
@@ -53,20 +89,28 @@ def evaluate(
     limit: int | None,
     images: Path | None,
     results: Path | None,
-    out: Path,
+    out: Path | None,
     method: str,
     keep_ids: bool,
+    published: str,
     debug: bool,
     **model: Any,
 ) -> None:
-    """Measure AP^e, panoptic quality and covering: of E-SAM on --images, or of a file of --results.
+    """Measure AP^e, panoptic quality and covering: of E-SAM on --images, or of --results.
 
     AP^e is class-agnostic COCO mask AP of predictions that do not overlap: the higher score paints over the lower.
     All numbers are percent; -1 where no annotation has that size. Where predictions overlapped, "raw" holds their
-    AP as they were.
+    AP as they were. Intervals are 95 % over images drawn with replacement.
 
-    With --images, predictions are written to OUT.predictions.jsonl as they come, and a run that was stopped goes
-    on where it was when the same command is given again.
+    --results is a file of COCO results, or a folder that esam-fast segment wrote: NAME.json belongs to the image of
+    that file name.
+
+    With --images and --json, predictions are written to OUT.predictions.jsonl as they come, and a run that was stopped
+    goes on where it was when the same command is given again. An image that cannot be read counts as one without
+    predictions, and the exit status is 1.
+
+    The paper's numbers are shown where "entity" is in the name of the annotations: those of low resolution if all
+    images have that size (short side 800, long side at most 1333), unless --published says which.
 
     \b
     METHOD
@@ -80,42 +124,70 @@ def evaluate(
     if (images is None) == (results is None):
         raise click.UsageError("give either --images or --results")
     with run.one_line(click.ClickException, debug):
-        from esam_fast.evaluate import metric, table
-        from esam_fast.evaluate.results import load_results
-        from esam_fast.export import write_bytes
+        from esam_fast import _files
+        from esam_fast.evaluate import bootstrap, metric, table
+        from esam_fast.evaluate import results as result_files
+        from esam_fast.evaluate.predict import Outcome
 
-        dataset = load_truth(annotations, panoptic_masks, annotator, limit)
         about: dict[str, Any]
         if results is not None:
-            about = {"dataset": dataset.name, "method": results.stem}
-            predictions = load_results(results, dataset)
+            given = result_files.read(results)
+            dataset = load_truth(annotations, panoptic_masks, annotator, limit, given.image_names())
+            about = {"dataset": dataset.name, "method": results.absolute().stem}
+            predictions, notes = given.matched(dataset)
+            tell(notes)
+            outcome = Outcome({method: predictions})
         else:
             assert images is not None
+            dataset = load_truth(annotations, panoptic_masks, annotator, limit, names_in(images))
             esam = run.load(debug=debug, **model)
             about = {"dataset": dataset.name, "method": method, "segmenter": esam.segmenter.name}
-            kept = {**about, "checkpoint": model["checkpoint"], "dtype": model["dtype"]}
-            predictions = _predictions(dataset, images, method, esam, out, kept)
-        report = {**about, **metric.evaluate(dataset, predictions, keep_ids=keep_ids)}
-        write_bytes(out, json.dumps(report, indent=1).encode())
+            outcome, notes = _predictions(dataset, images, method, esam, out, model["checkpoint"], debug), []
+        found = outcome.found[method]
+        report = {**about, **metric.evaluate(dataset, found, keep_ids=keep_ids)}
+        report["interval"] = bootstrap.interval(bootstrap.draw(dataset, found))
+        report |= {"notes": [*dataset.notes, *notes], "failed": outcome.failed}
+        if out is not None:
+            _files.write_bytes(out, json.dumps(report, indent=1, allow_nan=False).encode())
     click.echo(table.report(about["method"], report))
-    if "entity" in dataset.name:
-        click.echo(f"\nBeside the paper's Table 1 (EntitySeg, high resolution):\n\n{table.compared('here', report)}")
+    click.echo(f"\n95 % intervals over images: {table.intervals(report)}")
+    _show_published(dataset, published, report)
     if report["images_without_predictions"]:
         click.echo(f"{report['images_without_predictions']} of {report['images']} images have no predictions", err=True)
+    end(outcome, len(dataset))
 
 
-def _predictions(dataset: Any, images: Path, name: str, esam: Any, out: Path, about: dict[str, Any]) -> Any:
-    import dataclasses
+def _show_published(dataset: Dataset, asked: str, report: dict[str, Any]) -> None:
+    """The paper's numbers beside these, if the dataset is one of the paper's."""
+    from esam_fast.evaluate import lowres, table
 
-    from esam_fast import __version__
-    from esam_fast.evaluate import baselines, session
+    if asked == "auto":
+        is_low = lowres.is_low_resolution(dataset)
+        asked = "none" if "entity" not in dataset.name.lower() else "lr" if is_low else "hr"
+    if asked == "hr":
+        click.echo(f"\nBeside the paper's Table 1 (EntitySeg, high resolution):\n\n{table.compared('here', report)}")
+    if asked == "lr":
+        click.echo(
+            f"\nBeside the paper's Table 2 (EntitySeg, low resolution):\n\n{table.compared('here', report, low=True)}"
+        )
 
-    header = {**about, "version": __version__, "config": dataclasses.asdict(esam.config)}
+
+def _predictions(
+    dataset: Dataset, images: Path, name: str, esam: Any, out: Path | None, checkpoint: str | None, debug: bool
+) -> Outcome:
+    from esam_fast.evaluate import baselines, identity
+    from esam_fast.evaluate.journal import Journal
+    from esam_fast.evaluate.predict import predict
+
     try:
-        predict = baselines.method(name, esam)
+        method = baselines.method(name, esam)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    return session.predict(dataset, images, predict, out.with_suffix(".predictions.jsonl"), header)
+    header = {}
+    if out is not None:
+        header = identity.of_run(dataset, esam.config, identity.of_segmenter(esam.segmenter, checkpoint), [name])
+    journal = Journal(out and out.with_suffix(".predictions.jsonl"), header)
+    return predict(dataset, images, [name], lambda _, __, image: {name: method(image)}, journal, strict=debug)
 
 
 @click.command("resize-lr", short_help="Make the low-resolution twin of a dataset (EntitySeg-LR).")
@@ -124,7 +196,11 @@ def _predictions(dataset: Any, images: Path, name: str, esam: Any, out: Path, ab
 @click.option("--out", required=True, metavar="DIR", type=run.FOLDER, help="For images_lr/ and NAME_lr.json.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 def resize_lr(annotations: Path, images: Path, out: Path, debug: bool) -> None:
-    """Bring images and annotations to EntitySeg-LR's size: short side 800, long side at most 1333 pixels."""
+    """Bring images and annotations to EntitySeg-LR's size: short side 800, long side at most 1333 pixels.
+
+    A run that was stopped goes on when the same command is given again: an image is made again if its source, or the
+    small image, is no longer what it was. An image that cannot be read is named, and the exit status is 1.
+    """
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):
         from esam_fast.evaluate.lowres import shrink_dataset

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from numpy.typing import NDArray
 
 from esam_fast.config import EsamConfig
-from esam_fast.evaluate import baselines, metric, published, session
-from esam_fast.evaluate.bootstrap import Matches, resample
+from esam_fast.evaluate import baselines, bootstrap, metric, predict, published
 from esam_fast.evaluate.caching import CachingSegmenter
-from esam_fast.evaluate.datasets import Dataset, Truth
-from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.results import Predictions
 from esam_fast.evaluate.table import markdown, number
+from esam_fast.evaluate.truth import Dataset, Truth
 from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import Segmenter
 
 Changes = dict[str, dict[str, Any]]  # section of EsamConfig -> fields
-
-DRAWS = 1000  # of the bootstrap
 
 
 def _modules(on: str) -> Changes:
@@ -80,58 +75,39 @@ def with_changes(config: EsamConfig, changes: Changes) -> EsamConfig:
     return replace(config, **{name: replace(getattr(config, name), **fields) for name, fields in changes.items()})
 
 
-def predict(
-    dataset: Dataset,
-    images: Path,
+def answer(
     rows: dict[str, Changes],
     config: EsamConfig,
     segmenter: Callable[[Truth, int], Segmenter],
-    journal: Path,
-    header: dict[str, Any],
     *,
-    seeds: int = 1,
     compare: Sequence[str] = (),
     backend: str | None = None,
-) -> dict[str, list[Predictions]]:
-    """Predictions of every row, each image prompted once; written to the journal image by image.
+) -> predict.Answer:
+    """What `predict.predict` asks for every image: all rows, the image prompted once.
 
     Args:
-        dataset: what to predict. images: the folder of its images.
         rows: what to change in `config` for each row.
-        segmenter: for an image and a seed.
-        journal: the file of predictions. header: what the run is.
-        seeds: of a simulated segmenter; the dataset is gone through once a seed.
+        segmenter: for an image and a seed, which is the number of the round.
         compare: other methods (`baselines.METHODS`) that get rows of their own.
         backend: of the operations.
 
-    Returns:
-        For each row the predictions of dataset x seeds, seed-major.
-
     Raises:
-        See `session.predict`.
+        ValueError: an unknown method to compare with.
     """
-    rounds = [(seed, truth) for seed in range(seeds) for truth in dataset]
-    book = Journal(journal, {**header, "rows": [*rows, *compare]})
-    try:
-        left = [(seed, truth) for seed, truth in rounds if f"{seed}/{truth.image_id}" not in book.done]
-        with tqdm(total=len(rounds), initial=len(rounds) - len(left), unit="image") as bar:
-            for seed, truth in left:
-                image = session.load_checked(images, truth)
-                answers = CachingSegmenter(segmenter(truth, seed))
-                found = {}
-                for row, changes in rows.items():
-                    esam = Esam(answers, with_changes(config, changes), backend)
-                    found[row] = session.to_json(baselines.method("esam", esam)(image))
-                for name in compare:
-                    found[name] = session.to_json(baselines.method(name, Esam(answers, config, backend))(image))
-                book.add(f"{seed}/{truth.image_id}", found)
-                bar.update()
-        return {
-            row: [session.from_json(book.done[f"{seed}/{truth.image_id}"][row], truth) for seed, truth in rounds]
-            for row in (*rows, *compare)
-        }
-    finally:
-        book.close()
+    for name in compare:
+        if name not in baselines.METHODS:
+            raise ValueError(f"method must be one of {', '.join(baselines.METHODS)}, got {name!r}")
+
+    def of_image(seed: int, truth: Truth, image: NDArray[np.uint8]) -> dict[str, Predictions]:
+        answers = CachingSegmenter(segmenter(truth, seed))
+        found = {}
+        for row, changes in rows.items():
+            found[row] = baselines.method("esam", Esam(answers, with_changes(config, changes), backend))(image)
+        for name in compare:
+            found[name] = baselines.method(name, Esam(answers, config, backend))(image)
+        return found
+
+    return of_image
 
 
 def measure(dataset: Dataset, found: dict[str, list[Predictions]], *, seeds: int = 1) -> dict[str, Any]:
@@ -147,24 +123,18 @@ def measure(dataset: Dataset, found: dict[str, list[Predictions]], *, seeds: int
     report: dict[str, Any] = {}
     draws = {}
     for row, predictions in found.items():
-        painted = [one.painted() for one in predictions]
-        report[row] = metric.evaluate(every, predictions)
-        draws[row] = resample(Matches.of(every, painted), DRAWS, seed=0, repeats=seeds)
-        report[row]["interval"] = _interval(draws[row])
+        report[row], draws[row] = metric.evaluate(every, predictions), bootstrap.draw(every, predictions, repeats=seeds)
+        report[row]["interval"] = bootstrap.interval(draws[row])
         report[row]["prompts"] = float(np.mean([one.prompts for one in predictions]))
         report[row]["published"] = _PUBLISHED.get(row)
     best, first = max(report, key=lambda row: report[row]["AP"]), next(iter(report))
 
     def difference(one: str, other: str) -> list[float]:
-        return [report[one]["AP"] - report[other]["AP"], *_interval(draws[one] - draws[other])[0]]
+        return [report[one]["AP"] - report[other]["AP"], *bootstrap.interval(draws[one] - draws[other])[0]]
 
     for row in report:
         report[row]["behind"], report[row]["gain"] = difference(best, row), difference(row, first)
     return report
-
-
-def _interval(draws: Any) -> list[list[float]]:
-    return np.percentile(draws, [2.5, 97.5], axis=0).T.tolist()
 
 
 def table(report: dict[str, Any]) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast.evaluate import codes
-from esam_fast.evaluate.datasets import Dataset, Truth
 from esam_fast.evaluate.metric import MAX_DETECTIONS
 from esam_fast.evaluate.results import Predictions
+from esam_fast.evaluate.truth import Dataset, Truth
 from esam_fast.masks import Bool, Int
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
+DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Matches:
         hits, misses, scores, images = [], [], [], []
         for number, (truth, found) in enumerate(zip(dataset, predictions, strict=True)):
             order = np.argsort(-found.scores, kind="stable")[:MAX_DETECTIONS]
-            hit, miss = _match(truth, [found.codes[i] for i in order])
+            hit, miss = _match(truth, found.take(order))
             hits.append(hit)
             misses.append(miss)
             scores.append(found.scores[order])
@@ -58,14 +59,42 @@ class Matches:
         total = int(weight @ self.annotated)
         if total == 0:
             return np.full(3, -1.0)
-        each = weight[self.image]
-        hits = np.cumsum(self.hit * each, axis=1)
-        seen = hits + np.cumsum(self.miss * each, axis=1)
-        precision = hits / np.maximum(seen, 1)
-        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        precision = np.pad(precision, ((0, 0), (0, 1)))  # beyond the last prediction: 0
-        mean = [precision[t, np.searchsorted(hits[t] / total, RECALLS, side="left")].mean() for t in range(len(IOUS))]
+        wanted = np.floor(RECALLS * total)
+        wanted += wanted / total < RECALLS  # hits at which each recall is reached
+        each = weight.astype(np.float64)[self.image]
+        all_seen = np.cumsum(each)
+        mean = np.zeros(len(IOUS))
+        for t, (where, counted) in enumerate(zip(self._where_hit, self._counted, strict=True)):
+            if not len(where):
+                continue
+            hits = np.cumsum(each[where])
+            seen = (all_seen if counted is None else np.cumsum(each * counted))[where]
+            precision = hits / np.maximum(seen, 1)  # elsewhere it only falls
+            reached = np.searchsorted(hits, wanted, side="left")
+            reached = reached[reached < len(hits)]
+            best = np.maximum.reduceat(precision, reached) if len(reached) else np.zeros(0)
+            mean[t] = np.maximum.accumulate(best[::-1]).sum() / len(RECALLS)
         return 100 * np.array([np.mean(mean), mean[0], mean[5]])
+
+    @cached_property
+    def _where_hit(self) -> list[Int]:
+        return [np.flatnonzero(hit) for hit in self.hit]
+
+    @cached_property
+    def _counted(self) -> list[Bool | None]:
+        """Which predictions are a hit or a miss; None for all."""
+        counted = self.hit | self.miss
+        return [None if row.all() else row for row in counted]
+
+
+def draw(dataset: Dataset, predictions: Sequence[Predictions], *, repeats: int = 1) -> NDArray[np.float64]:
+    """AP, AP50 and AP75 of predictions painted apart, of DRAWS draws of images; see `resample`."""
+    return resample(Matches.of(dataset, [one.painted() for one in predictions]), DRAWS, seed=0, repeats=repeats)
+
+
+def interval(draws: NDArray[np.float64]) -> list[list[float]]:
+    """The 95 % interval of each column of draws [N, C]: C times [low, high]."""
+    return np.percentile(draws, [2.5, 97.5], axis=0).T.tolist()
 
 
 def resample(matches: Matches, times: int, seed: int, repeats: int = 1) -> NDArray[np.float64]:
@@ -84,21 +113,25 @@ def resample(matches: Matches, times: int, seed: int, repeats: int = 1) -> NDArr
     return np.stack([matches.average_precision(np.tile(draw, repeats)) for draw in draws])
 
 
-def _match(truth: Truth, found: list[dict[str, object]]) -> tuple[Bool, Bool]:
+def _match(truth: Truth, found: Predictions) -> tuple[Bool, Bool]:
     """COCO's matching of one image's predictions, best first: hit and miss, bool [10, N]."""
     crowd = np.array([a.crowd for a in truth.annotations], np.bool_)
-    entities = [a.code for a in truth.annotations]
-    shared = codes.common(found, entities)
-    own = codes.areas(found)[:, None]
-    iou = shared / np.maximum(np.where(crowd, own, own + codes.areas(entities)[None] - shared), 1)
-    taken = np.zeros((len(IOUS), len(entities)), np.bool_)
+    shared, own = found.common(truth), found.pixels[:, None]
+    iou = shared / np.maximum(np.where(crowd, own, own + truth.pixels[None] - shared), 1)
+    enough = np.minimum(IOUS, 1 - 1e-10)
+    near = iou >= enough[0]
     hit = np.zeros((len(IOUS), len(found)), np.bool_)
     in_crowd = np.zeros_like(hit)
-    enough = np.minimum(IOUS, 1 - 1e-10)
-    for i in range(len(found) if entities else 0):
-        free = np.where(taken | crowd, -1.0, iou[i])  # [10, N]
+    # Where masks do not overlap, at most one of either side is near: nobody competes.
+    alone, its = np.nonzero(near & ~crowd & (near.sum(axis=0) == 1) & (near.sum(axis=1) == 1)[:, None])
+    hit[:, alone] = iou[alone, its] >= enough[:, None]
+    near[alone] = False
+    taken = np.zeros((len(IOUS), len(crowd)), np.bool_)
+    for i in np.flatnonzero(near.any(axis=1)):
+        others = np.flatnonzero(near[i])
+        free = np.where(taken[:, others] | crowd[others], -1.0, iou[i, others])  # [10, n]
         best = free.shape[1] - 1 - np.argmax(free[:, ::-1], axis=1)  # of equals, the last
         hit[:, i] = free[np.arange(len(IOUS)), best] >= enough
-        taken[np.flatnonzero(hit[:, i]), best[hit[:, i]]] = True
-        in_crowd[:, i] = ~hit[:, i] & (np.where(crowd, iou[i], -1.0).max() >= enough)
+        taken[np.flatnonzero(hit[:, i]), others[best[hit[:, i]]]] = True
+        in_crowd[:, i] = ~hit[:, i] & (np.where(crowd[others], iou[i, others], -1.0).max() >= enough)
     return hit, ~(hit | in_crowd)

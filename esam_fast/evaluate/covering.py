@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import rle
 from esam_fast.evaluate import codes
-from esam_fast.evaluate.datasets import Truth
+from esam_fast.evaluate.results import Predictions
+from esam_fast.evaluate.truth import Truth
 
 
 @dataclass
@@ -24,25 +24,26 @@ class Coverage:
     false: int = 0
     quality: float = 0.0
 
-    def add(self, truth: Truth, found: list[rle.Code]) -> None:
-        """Count one image. `found` holds disjoint masks, compressed, of the image's size.
+    def add(self, truth: Truth, found: Predictions) -> None:
+        """Count one image. `found` holds disjoint masks of the image's size.
 
         Covering (Arbelaez et al. 2011): the mean over annotated pixels of the best IoU that their entity reaches.
         Panoptic quality (Kirillov et al. 2019) of one class: a hit has IoU > 0.5, pixels of crowds and without
         annotation leave the union, and a prediction that lies mostly there is no false one.
         """
-        entities = [a.code for a in truth.annotations if not a.crowd]
-        sizes, own = codes.areas(entities), codes.areas(found)
-        shared = codes.common(found, entities)
+        single = [i for i, a in enumerate(truth.annotations) if not a.crowd]
+        entities = [truth.annotations[i].code for i in single]
+        sizes, own = truth.pixels[single], found.pixels
+        shared = found.common(truth)[:, single]
         union = own[:, None] + sizes[None] - shared
         self.uncovered.append(1 - own.sum() / (truth.height * truth.width))
-        if entities:
+        if sizes.any():
             best = (shared / np.maximum(union, 1)).max(axis=0, initial=0.0)
             self.covering.append(float((best * sizes).sum() / sizes.sum()))
 
-        void = own - codes.common(found, codes.union(entities)).sum(axis=1)
+        void = own - codes.common(found.codes, own, codes.union(entities)).sum(axis=1)
         iou = shared / np.maximum(union - void[:, None], 1)
-        of_entity = iou.argmax(axis=0) if found else np.zeros(0, np.int64)
+        of_entity = iou.argmax(axis=0) if len(found) else np.zeros(0, np.int64)
         matched: dict[int, float] = {}  # annotations may overlap: a prediction is the hit of one of them
         for entity, prediction in enumerate(of_entity):
             if iou[prediction, entity] > 0.5:
@@ -68,7 +69,13 @@ class Coverage:
 
 
 def covering(labels: NDArray[np.integer[Any]], truths: list[NDArray[np.integer[Any]]]) -> float:
-    """Covering of people's label maps (0: unlabelled) by one label map (0: uncovered) of the same size, in 0..1."""
+    """Covering of people's label maps (0: unlabelled) by one label map (0: uncovered) of the same size, in 0..1.
+
+    Raises:
+        ValueError: no truths, or one that labels no pixel.
+    """
+    if not truths or not all(truth.any() for truth in truths):
+        raise ValueError(f"truths must label some pixel each, got {len(truths)} label maps")
     found, labels = np.unique(labels, return_inverse=True)
     total = 0.0
     for truth in truths:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from esam_fast.evaluate import codes
 from esam_fast.evaluate.covering import Coverage
-from esam_fast.evaluate.datasets import Dataset
 from esam_fast.evaluate.results import Predictions
+from esam_fast.evaluate.truth import Dataset
 
 MAX_DETECTIONS = 100
 AREAS = ("all", "small", "medium", "large")
@@ -38,7 +38,7 @@ def evaluate(dataset: Dataset, predictions: Sequence[Predictions], *, keep_ids: 
     report: dict[str, Any] = average_precision(dataset, painted, keep_ids=keep_ids)
     coverage = Coverage()
     for truth, one in zip(dataset, painted, strict=True):
-        coverage.add(truth, one.codes)
+        coverage.add(truth, one)
     report |= coverage.report()
     report |= {
         "images": len(dataset),
@@ -46,7 +46,7 @@ def evaluate(dataset: Dataset, predictions: Sequence[Predictions], *, keep_ids: 
         "predictions": sum(len(one) for one in painted),
         "annotations": sum(len(truth.annotations) for truth in dataset),
     }
-    if any(one.overlapping() for one in predictions):
+    if any(one.overlapping for one in predictions):
         report["raw"] = average_precision(dataset, predictions, keep_ids=keep_ids)
     return report
 
@@ -65,7 +65,12 @@ def average_precision(
         predictions: one for each image, scored as they are.
         keep_ids: keep the file's annotation ids. Stock COCOeval counts a match with id 0 as a miss, so ids are
             renumbered from 1 unless asked.
+
+    Raises:
+        ValueError: ids are to be kept, and two are equal or one is a text.
     """
+    if keep_ids:
+        _check_ids(dataset)
     images: list[dict[str, Any]] = []
     truths: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
@@ -75,7 +80,7 @@ def average_precision(
             truths.append({**_entry(truths, number, one.code, one.area), "iscrowd": int(one.crowd)})
             if keep_ids:
                 truths[-1]["id"] = one.id
-        for code, area, score in zip(found.codes, codes.areas(found.codes), found.scores, strict=True):
+        for code, area, score in zip(found.codes, found.pixels.tolist(), found.scores, strict=True):
             detections.append({**_entry(detections, number, code, float(area)), "score": float(score)})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Found annotation id 0")
@@ -87,6 +92,14 @@ def average_precision(
     every = {"AP": precision[:, :, :, 0], "AP50": precision[0, :, :, 0], "AP75": precision[5, :, :, 0]}
     every |= {f"AP_{AREAS[a]}": precision[:, :, :, a] for a in (1, 2, 3)}
     return {key: _percent(values) for key, values in every.items()}
+
+
+def _check_ids(dataset: Dataset) -> None:
+    ids = [one.id for truth in dataset for one in truth.annotations]
+    for one, count in Counter(ids).items():
+        if isinstance(one, str) or count > 1:
+            came = f"the text {one!r}" if isinstance(one, str) else f"{count} annotations with id {one}"
+            raise ValueError(f"{dataset.name}: to keep ids, expected whole numbers that differ, got {came}")
 
 
 def _entry(so_far: list[dict[str, Any]], image: int, code: Any, area: float) -> dict[str, Any]:

@@ -35,7 +35,14 @@ def report(name: str, result: dict[str, Any]) -> str:
     return markdown(["", *_KEYS], rows)
 
 
-def compared(name: str, result: dict[str, Any]) -> str:
-    """The AP^e row among Table 1's, which are the paper's own numbers on EntitySeg."""
-    rows = [[f"{other} (published)", *map(number, values)] for other, values in published.TABLE1.items()]
-    return markdown(["", "AP^e", "AP50", "AP75"], [*rows, [name, *(number(result[k]) for k in _KEYS[:3])]])
+def intervals(result: dict[str, Any]) -> str:
+    """The 95 % intervals of AP^e, AP50 and AP75, for people."""
+    bounds = zip(("AP^e", "AP50", "AP75"), result["interval"], strict=True)
+    return ", ".join(f"{key} {number(low)} to {number(high)}" for key, (low, high) in bounds)
+
+
+def compared(name: str, result: dict[str, Any], *, low: bool = False) -> str:
+    """The AP^e row among Table 1's, or with `low` Table 2's: the paper's own numbers on EntitySeg, or EntitySeg-LR."""
+    rows = published.TABLE2 if low else published.TABLE1
+    cells = [[f"{other} (published)", *map(number, values)] for other, values in rows.items()]
+    return markdown(["", "AP^e", "AP50", "AP75"], [*cells, [name, *(number(result[k]) for k in _KEYS[:3])]])
