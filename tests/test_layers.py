@@ -19,7 +19,7 @@ SOURCES = Path(__file__).parents[1] / "csrc"
 LAYERS = [
     "_version",
     "_arrays",
-    "_files _limits",
+    "_files _limits _ahead",
     "_check",
     "config",
     "_core",
@@ -34,6 +34,7 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
+    "views",
     "pipeline",
     "amg",
     "evaluate",
