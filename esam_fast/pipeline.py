@@ -240,11 +240,11 @@ class Esam:
 
 
 def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArray[np.uint8]:
-    """An image as RGB; if it is to be divided, an array of bytes as it is, so that its views are converted one by one."""
+    """An image as RGB; if it is to be divided, an array of bytes as it is: its views are converted one by one."""
     if isinstance(image, (str, os.PathLike)):
         return load_image(image)
     by_pixel = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0 and not views.whole
-    if by_pixel and (image.ndim == 2 or image.ndim == 3 and image.shape[2] in (1, 2, 3, 4)):
+    if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
         return image
     return as_rgb(image)
 

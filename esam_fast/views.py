@@ -24,7 +24,7 @@ MIN_PART = 64  # pixels of that part, unless it is the whole entity
 MARGIN = 8  # a panorama is widened on both sides by its width / MARGIN
 
 _FAR = 1 << 40  # added where a side is the image's own
-_BLOCK = 1 << 24  # pixels relabelled at a time
+_BLOCK = 1 << 20  # pixels relabelled at a time
 
 
 class View(NamedTuple):
