@@ -27,7 +27,7 @@ def in_order(
     with ThreadPoolExecutor(readers, "esam-read") as reading, ThreadPoolExecutor(1, "esam-work") as working:
         try:
             for item in items:
-                taken.append((item, working.submit(_attempt, work, reading.submit(read, item))))
+                taken.append((item, working.submit(_attempt, work, [reading.submit(read, item)])))
                 if len(taken) > 2 * readers:
                     yield _next(taken)
             while taken:
@@ -39,14 +39,16 @@ def in_order(
 
 def _next(taken: deque[tuple[Item, Future[Result | Exception]]]) -> tuple[Item, Result | Exception]:
     item, future = taken.popleft()
-    return item, future.result()
+    result = future.result()
+    if isinstance(result, Exception):
+        _forget_variables(result)
+    return item, result
 
 
-def _attempt(work: Callable[[Read], Result], read: Future[Read]) -> Result | Exception:
+def _attempt(work: Callable[[Read], Result], read: list[Future[Read]]) -> Result | Exception:
     try:
-        return work(read.result())
+        return work(read.pop().result())  # popped, as the pool holds on to arguments while a traceback lives
     except Exception as error:
-        _forget_variables(error)
         return error
 
 

@@ -120,6 +120,8 @@ class Esam:
         _check.integer("workers", workers, 1)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
             raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            raise ValueError(f"images must be several images, got one array of shape {list(images.shape)}")
         if not (progress is None or progress is True or callable(progress)):
             raise TypeError(f"progress must be None, True or callable, got {type(progress).__name__}")
         return self._many(images, workers, progress, Views(tile, overlap, wrap))
