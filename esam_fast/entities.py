@@ -50,7 +50,7 @@ class EntityMap:
         prompts: points asked for the "mmg" grid, the "gallery" and "usr"; 0 for a stage that is off. Decoding what
             is drawn once more does not count.
         spans: (stage, begin, end) of each time a stage ran, in seconds since the start, in order.
-        grid: the grid on which the masks in `stages` live.
+        grid: the grid on which the masks in `stages` live; None where the image was segmented in several views.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
             and "usr" (disjoint).
     """
@@ -62,7 +62,7 @@ class EntityMap:
     points: Float
     stability: Float
     timings: dict[str, float]
-    grid: MaskGrid
+    grid: MaskGrid | None
     stages: dict[str, PackedMasks | ScoredMasks] | None = None
     spans: tuple[tuple[str, float, float], ...] = ()
     prompts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("mmg", "gallery", "usr"), 0))

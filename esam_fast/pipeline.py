@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
+from esam_fast._ahead import in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb, load_image
@@ -24,6 +26,7 @@ from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
+from esam_fast.views import Canvas, Views
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
@@ -48,22 +51,115 @@ class Esam:
         self.config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
         self.backend = _backend.check(backend)
 
-    def segment(self, image: NDArray[Any] | str | Path, *, keep_stages: bool = False) -> EntityMap:
+    def segment(
+        self,
+        image: NDArray[Any] | str | os.PathLike[str],
+        *,
+        keep_stages: bool = False,
+        tile: int | None = None,
+        overlap: int = 256,
+        wrap: bool = False,
+    ) -> EntityMap:
         """Find every entity of one image.
+
+        A large image is better divided into tiles, each segmented alone: small things are then seen, and no step holds
+        more than a tile, one label map and the image. Entities that two tiles saw alike, where they overlap, are one.
 
         Args:
             image: an array (see `esam_fast.images.as_rgb` for what is accepted; uint8 [H, W, 3] RGB is used as it
                 is), or the path of an image file. It is never changed.
-            keep_stages: also return the intermediate masks of each stage.
+            keep_stages: also return the intermediate masks of each stage; not with `tile` or `wrap`.
+            tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
+            overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
+            wrap: the image is a panorama, whose left side goes on at its right one.
 
         Returns:
-            EntityMap in the image's own frame (a file's EXIF rotation applied).
+            EntityMap in the image's own frame (a file's EXIF rotation applied). With `tile` or `wrap`, its grid is
+            None, its timings and prompts are sums over the views, and joining counts as draw.
 
         Raises:
-            TypeError, ValueError: an image, or a segmenter's answer, that cannot be used; the message says why.
+            TypeError, ValueError: an image, a segmenter's answer, or an argument, that cannot be used; the message
+                says why.
         """
-        rgb = load_image(image) if isinstance(image, (str, os.PathLike)) else as_rgb(image)
-        config, backend, clock = self.config, self.backend, _Clock()
+        views = Views(tile, overlap, wrap)
+        if _check.flag("keep_stages", keep_stages) and not views.whole:
+            raise ValueError("keep_stages must be False with tile or wrap, got True")
+        return self._segment(_opened(image, views), views, keep_stages)
+
+    def segment_many(
+        self,
+        images: Iterable[NDArray[Any] | str | os.PathLike[str]],
+        *,
+        workers: int = 2,
+        progress: Literal[True] | Callable[[int, int | None], object] | None = None,
+        tile: int | None = None,
+        overlap: int = 256,
+        wrap: bool = False,
+    ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
+        """Segment many images, in order; one that fails gives its exception, and the others are done all the same.
+
+        Images are read in threads of their own, ahead of the segmenter, which also works in one: it goes on while the
+        caller is busy with a result. At most 2 * workers + 1 images are taken and not yet handed out, so `images` may
+        be endless; it is asked for the next one from the caller's thread.
+
+        Args:
+            images: paths and arrays, as `segment` takes them.
+            workers: threads that read and decode.
+            progress: called with (images done, all images; None: not known) before each result is handed out. True:
+                a tqdm bar.
+            tile, overlap, wrap: see `segment`.
+
+        Yields:
+            (key, EntityMap or Exception); key is the path as it was given, or for an array its index in `images`.
+
+        Raises:
+            TypeError, ValueError: an argument that cannot be used, at once. KeyboardInterrupt, and whatever `images`
+            itself raises, at the next result. No thread is left then, nor when the caller stops early (`close`); the
+            image being segmented is finished first.
+        """
+        _check.integer("workers", workers, 1)
+        if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
+            raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
+        if isinstance(images, np.ndarray) and images.ndim < 4:
+            raise ValueError(f"images must be several images, got one array of shape {list(images.shape)}")
+        if not (progress is None or progress is True or callable(progress)):
+            raise TypeError(f"progress must be None, True or callable, got {type(progress).__name__}")
+        return self._many(images, workers, progress, Views(tile, overlap, wrap))
+
+    def _many(
+        self, images: Iterable[Any], workers: int, progress: Any, views: Views
+    ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
+        total = len(images) if isinstance(images, Sized) else None
+        with _reported(progress, total) as report:
+            read, segment = partial(_opened, views=views), partial(self._segment, views=views)
+            with closing(in_order(images, read, segment, workers)) as results:
+                for index, (image, found) in enumerate(results):
+                    report(index + 1, total)
+                    yield image if isinstance(image, (str, os.PathLike)) else index, found
+
+    def _segment(self, image: NDArray[np.uint8], views: Views, keep_stages: bool = False) -> EntityMap:
+        """The entities of an image that `_opened` gave."""
+        clock = _Clock()
+        if views.whole:
+            return self._view(image, clock, keep_stages)
+        layout = views.layout(*image.shape[:2])
+        if len(layout.views) == 1 and not layout.shared(0):
+            return replace(self._view(as_rgb(image), clock), grid=None)
+        canvas, prompts = Canvas(layout), Counter[str]()
+        for view in layout.views:
+            found = self._view(as_rgb(layout.cut(image, view)), clock)
+            prompts.update(found.prompts)
+            with clock("draw"):
+                canvas.add(found)
+        with clock("draw"):
+            result = canvas.finish()
+        return EntityMap(
+            **result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=dict(prompts), grid=None
+        )  # fmt: skip
+
+    def _view(self, rgb: NDArray[np.uint8], clock: _Clock, keep_stages: bool = False) -> EntityMap:
+        """The entities of one view, uint8 [H, W, 3] RGB, by itself."""
+        config, backend = self.config, self.backend
         start = partial(_start, aside=gpu(self.segmenter) is not None)  # the host has time while a GPU answers
 
         with clock("superpixels"):
@@ -147,6 +243,16 @@ class Esam:
         }
 
 
+def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArray[np.uint8]:
+    """An image as RGB; if it is to be divided, an array of bytes as it is: its views are converted one by one."""
+    if isinstance(image, (str, os.PathLike)):
+        return load_image(image)
+    by_pixel = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0 and not views.whole
+    if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
+        return image
+    return as_rgb(image)
+
+
 def _best_members(entities: Entities) -> NDArray[np.int64]:
     """Index of each entity's highest-scored member, ties to the first: int64 [K]."""
     by_entity = np.lexsort((-entities.members.scores, entities.owner))
@@ -163,6 +269,18 @@ def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Ca
     future = pool.submit(work, *args, **kwargs)
     pool.shutdown(wait=False)
     return future.result
+
+
+@contextmanager
+def _reported(progress: Any, total: int | None) -> Iterator[Callable[[int, int | None], object]]:
+    """What is called with the number of images done, and of all."""
+    if progress is not True:
+        yield progress or (lambda done, total: None)
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit="image") as bar:
+        yield lambda done, total: bar.update()
 
 
 class _Clock:

@@ -111,6 +111,7 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
 
 def _floors(timed: Any, image: NDArray[np.uint8], result: EntityMap, on_cuda: bool) -> dict[str, float]:
     """Drawing: each plane read and each label written once. Encoder: its matrix products alone."""
+    assert result.grid is not None  # profiled as one view
     moved = 4 * (result.labels.size + len(result) * result.grid.height * result.grid.width)
     if not hasattr(timed, "dtype") or "torch" not in sys.modules:
         return {"draw": moved / _copy_rate()}

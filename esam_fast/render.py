@@ -102,7 +102,7 @@ class Staged(Protocol):
     @property
     def labels(self) -> Labels: ...
     @property
-    def grid(self) -> MaskGrid: ...
+    def grid(self) -> MaskGrid | None: ...
     @property
     def stages(self) -> Mapping[str, PackedMasks | ScoredMasks] | None: ...
 
@@ -113,14 +113,14 @@ def steps(image: Image, entities: Staged) -> Image:
     Raises:
         ValueError: the result was made without its stages.
     """
-    stages = entities.stages
-    if stages is None:
+    stages, grid = entities.stages, entities.grid
+    if stages is None or grid is None:
         raise ValueError("entities must hold the masks of its stages, got None; segment with keep_stages=True")
 
     def masks(stage: str) -> NDArray[np.bool_]:
         found = stages[stage]
         packed = found.masks if isinstance(found, ScoredMasks) else found
-        return packed.to_bool()[::-1, : entities.grid.rows, : entities.grid.cols]
+        return packed.to_bool()[::-1, : grid.rows, : grid.cols]
 
     return strip(image, {"MMG": masks("mmg"), "EMR": masks("emr"), "USR": entities.labels})
 

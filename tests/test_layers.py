@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parents[1] / "csrc"
 LAYERS = [
     "_version",
     "_arrays",
-    "_files _limits",
+    "_files _limits _ahead",
     "_check",
     "config",
     "_core",
@@ -35,6 +35,7 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
+    "views",
     "pipeline",
     "amg",
     "evaluate",

@@ -1,0 +1,464 @@
+"""Tiles and panoramas: which windows are cut, which pixels they own, and what becomes one entity."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import oracle_views
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import voronoi
+
+from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MaskGrid, MmgConfig, PackedMasks, PointMasks
+from esam_fast.evaluate.simulated import SimulatedSegmenter
+from esam_fast.ops import measure_labels
+from esam_fast.pipeline import STAGES
+from esam_fast.views import Canvas, Layout, View, Views, connected, same_entities
+
+CONFIG = EsamConfig(MmgConfig(points_per_side=16), EmrConfig(points_per_side=24))
+
+
+def entity_map(labels: np.ndarray, scores: Any = None, points: Any = None) -> EntityMap:
+    """What a segmenter might have found in one view."""
+    labels = np.array(labels, np.int32)
+    k = int(labels.max(initial=0)) if scores is None else len(scores)
+    scores = np.full(k, 0.5, np.float32) if scores is None else np.array(scores, np.float32)
+    points = np.zeros((k, 2), np.float32) if points is None else np.array(points, np.float32)
+    areas, boxes = measure_labels(labels, k)
+    return EntityMap(labels, scores, areas, boxes, points, scores / 2, {}, None)
+
+
+def put_together(layout: Layout, maps: list[EntityMap]) -> dict[str, Any]:
+    canvas = Canvas(layout)
+    for found in maps:
+        canvas.add(found)
+    return canvas.finish()
+
+
+def block(*columns: tuple[int, int], height: int = 8) -> np.ndarray:
+    """int32 [height, w]: label, width, label, width, ... from left to right."""
+    return np.tile(np.repeat([label for label, _ in columns], [width for _, width in columns]), (height, 1))
+
+
+def consistent(found: EntityMap, shape: tuple[int, int]) -> None:
+    """Labels 1..K by score, ties by the first pixel in raster order; areas and boxes those of the labels."""
+    k = len(found)
+    assert found.labels.shape == shape
+    assert found.labels.dtype == np.int32
+    labels, first = np.unique(found.labels, return_index=True)
+    first = first[labels > 0]
+    assert labels[labels > 0].tolist() == list(range(1, k + 1))
+    assert np.array_equal(np.lexsort((first, -found.scores)), np.arange(k))
+    areas, boxes = measure_labels(found.labels, k)
+    assert np.array_equal(found.areas, areas)
+    assert np.array_equal(found.boxes, boxes)
+    assert found.scores.dtype == found.stability.dtype == found.points.dtype == np.float32
+    assert found.areas.dtype == np.int64
+    assert found.boxes.dtype == np.int32
+    assert found.points.shape == (k, 2)
+    assert (found.points >= 0).all()
+    assert (found.points < shape[::-1]).all()
+
+
+# -- windows
+
+
+@pytest.mark.parametrize(
+    ("length", "spans"),
+    [
+        (10, [(0, 10)]), (9, [(0, 9)]), (11, [(0, 10), (1, 11)]), (16, [(0, 10), (6, 16)]),
+        (17, [(0, 10), (6, 16), (7, 17)]), (22, [(0, 10), (6, 16), (12, 22)]),
+    ],
+)  # fmt: skip
+def test_tiles_advance_by_tile_minus_overlap_and_the_last_is_flush(length: int, spans: list[tuple[int, int]]) -> None:
+    views = Views(10, 4)
+    assert views.layout(3, length).views == tuple(View(0, 3, *span) for span in spans)
+    assert views.layout(length, 3).views == tuple(View(*span, 0, 3) for span in spans)
+
+
+def test_tiles_come_row_by_row() -> None:
+    assert Views(10, 0).layout(20, 15).views == (
+        View(0, 10, 0, 10), View(0, 10, 5, 15), View(10, 20, 0, 10), View(10, 20, 5, 15),
+    )  # fmt: skip
+
+
+def test_a_panorama_is_widened_by_an_eighth_and_tiled_only_where_it_is_wider_than_a_tile() -> None:
+    assert Views(wrap=True).layout(50, 80).views == (View(0, 50, -10, 90),)
+    assert Views(80, 10, wrap=True).layout(50, 80).views == (View(0, 50, -10, 90),)
+    assert Views(40, 10, wrap=True).layout(50, 40).views == (View(0, 40, -5, 45), View(10, 50, -5, 45))
+    assert Views(60, 10, wrap=True).layout(50, 80).views == (View(0, 50, -10, 50), View(0, 50, 30, 90))
+    assert Views(wrap=True).layout(50, 7).views == (View(0, 50, 0, 7),)
+
+
+def test_a_view_that_runs_past_the_sides_sees_the_other_side() -> None:
+    image = np.arange(3 * 8).reshape(3, 8)
+    layout = Layout(3, 8, True, ())
+    assert layout.cut(image, View(1, 3, -2, 9)).tolist() == [
+        [14, 15, 8, 9, 10, 11, 12, 13, 14, 15, 8], [22, 23, 16, 17, 18, 19, 20, 21, 22, 23, 16],
+    ]  # fmt: skip
+    assert np.shares_memory(layout.cut(image, View(0, 2, 3, 8)), image)
+
+
+@given(
+    st.integers(1, 40), st.integers(1, 60), st.none() | st.integers(1, 45), st.integers(0, 44), st.booleans()
+)  # fmt: skip
+def test_every_pixel_is_owned_once_and_only_where_no_other_view_sees_it_from_farther_inside(
+    height: int, width: int, tile: int | None, overlap: int, wrap: bool
+) -> None:
+    overlap = overlap if tile is None else min(overlap, tile - 1)
+    layout = Views(tile, overlap, wrap).layout(height, width)
+    if len(layout.views) > 40:
+        return
+    owners = np.zeros((height, width), int)
+    depths = np.full((height, width), -1.0)
+    owned_depths = np.full((height, width), -1.0)
+    for i, view in enumerate(layout.views):
+        owned = layout.owned(i)
+        for y in range(view.top, view.bottom):
+            for x in range(view.left, view.right):
+                depth = oracle_views.depth(view, y, x, height, width, wrap)
+                depths[y, x % width] = max(depths[y, x % width], depth)
+                if owned[y - view.top, x - view.left]:
+                    owners[y, x % width] += 1
+                    owned_depths[y, x % width] = depth
+    assert (owners == 1).all()
+    assert np.array_equal(depths, owned_depths)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tile": 0}, ValueError, "tile must be at least 1, got 0"),
+        ({"tile": 2.0}, TypeError, "tile must be a whole number, got float"),
+        ({"tile": True}, TypeError, "tile must be a whole number, got bool"),
+        ({"tile": 100, "overlap": 100}, ValueError, "overlap must be less than tile, 100, got 100"),
+        ({"tile": 100}, ValueError, "overlap must be less than tile, 100, got 256"),
+        ({"tile": 100, "overlap": -1}, ValueError, "overlap must be at least 0, got -1"),
+        ({"overlap": "1"}, TypeError, "overlap must be a whole number, got str"),
+        ({"wrap": 1}, TypeError, "wrap must be True or False, got int"),
+        ({"wrap": True, "keep_stages": True}, ValueError, "keep_stages must be False with tile or wrap, got True"),
+        ({"tile": 300, "keep_stages": True}, ValueError, "keep_stages must be False with tile or wrap, got True"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Esam(Painted()).segment(np.zeros((4, 4, 3), np.uint8), **arguments)
+
+
+# -- joining by hand
+
+
+def test_two_tiles_share_a_band() -> None:
+    layout = Views(32, 16).layout(8, 48)  # columns 0..32 and 16..48; those from 16 to 24 belong to the first
+    left = entity_map(block((1, 8), (2, 20), (0, 4)), [0.9, 0.5], [(3, 4), (10, 2)])
+    right = entity_map(block((2, 12), (0, 8), (1, 12)), [0.8, 0.7], [(20, 1), (5, 5)])
+    found = put_together(layout, [left, right])  # label 2 of both: 12 of 12 columns
+    assert found["labels"].tolist() == block((1, 8), (3, 20), (0, 8), (2, 12)).tolist()
+    assert found["areas"].tolist() == [64, 96, 160]
+    assert found["boxes"].tolist() == [[0, 0, 8, 8], [36, 0, 48, 8], [8, 0, 28, 8]]
+    assert found["points"].tolist() == [[3, 4], [36, 1], [10, 2]]
+    # of its 20 columns the left member owns 16, the right one 4
+    assert found["scores"].tolist() == [
+        np.float32(0.9),
+        np.float32(0.8),
+        np.float32((16 * 0.5 + 4 * np.float32(0.7)) / 20),
+    ]
+    assert found["stability"].tolist() == [np.float32(0.45), np.float32(0.4), 0.25]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        (((1, 8),), ((1, 8),), True),
+        (((1, 8), (0, 4)), ((0, 4), (1, 8)), False),  # 4 columns of 12
+        (((1, 9), (0, 3)), ((0, 3), (1, 9)), False),  # 6 of 12: an IoU of 0.5 does not exceed it
+        (((1, 10), (0, 3)), ((0, 3), (1, 10)), True),  # 7 of 13
+        (((1, 4), (2, 4)), ((1, 8),), False),  # 4 of 8
+        (((1, 5), (2, 3)), ((1, 8),), True),
+    ],
+)
+def test_entities_are_the_same_when_more_than_half_of_what_both_views_saw_is_common(
+    left: tuple[tuple[int, int], ...], right: tuple[tuple[int, int], ...], same: bool
+) -> None:
+    a, b = block(*left, height=16), block(*right, height=16)
+    size = max(a.shape[1], b.shape[1])
+    a, b = (np.pad(x, ((0, 0), (0, size - x.shape[1]))).astype(np.int32) for x in (a, b))
+    areas = np.array([10**6, 10**6])
+    assert same_entities(a, b, areas, areas).tolist() == ([[0, 0]] if same else [])
+    assert same_entities(b, a, areas, areas).tolist() == ([[0, 0]] if same else [])
+
+
+def test_parts_under_64_pixels_join_only_whole_entities() -> None:
+    part = np.ones((7, 9), np.int32)  # 63 pixels
+    whole, more, enough = np.array([63]), np.array([64]), np.ones((8, 8), np.int32)
+    assert same_entities(part, part, more, more).tolist() == []
+    assert same_entities(part, part, whole, more).tolist() == []
+    assert same_entities(part, part, more, whole).tolist() == []
+    assert same_entities(part, part, whole, whole).tolist() == [[0, 0]]
+    assert same_entities(enough, enough, np.array([99]), np.array([99])).tolist() == [[0, 0]]
+    larger = np.pad(part, ((0, 1), (0, 0)), constant_values=1)  # 72 pixels, of more
+    assert same_entities(larger, np.pad(part, ((0, 1), (0, 0))), np.array([99]), whole).tolist() == [[0, 0]]
+
+
+def test_views_without_entities() -> None:
+    layout = Views(32, 16).layout(8, 48)
+    nothing = np.zeros((8, 32), np.int32)
+    found = put_together(layout, [entity_map(nothing), entity_map(nothing)])
+    assert not found["labels"].any()
+    assert [len(found[name]) for name in ("scores", "areas", "boxes", "points", "stability")] == [0] * 5
+    found = put_together(layout, [entity_map(nothing), entity_map(block((1, 32)))])
+    assert found["labels"].tolist() == block((0, 24), (1, 24)).tolist()
+
+
+def test_a_pixel_seen_twice_is_the_earlier_views_where_both_borders_are_as_far() -> None:
+    layout = Views(5, 3).layout(1, 7)  # columns 0..5 and 2..7: column 3 is one step from either border
+    found = put_together(layout, [entity_map(np.full((1, 5), 1)), entity_map(np.full((1, 5), 1), [0.4])])
+    assert found["labels"].tolist() == [[1, 1, 1, 1, 2, 2, 2]]
+
+
+def test_what_owns_nothing_is_dropped_and_ties_go_by_the_first_pixel() -> None:
+    layout = Views(32, 16).layout(8, 48)
+    left = entity_map(block((0, 26), (1, 6)), [0.9])  # seen only where the right tile decides
+    right = entity_map(block((0, 14), (2, 9), (1, 9)))
+    found = put_together(layout, [left, right])
+    assert found["labels"].tolist() == block((0, 30), (1, 9), (2, 9)).tolist()
+    assert found["scores"].tolist() == [0.5, 0.5]
+
+
+def test_joining_is_transitive() -> None:
+    layout = Views(32, 16).layout(8, 64)  # three tiles: 0..32, 16..48, 32..64
+    whole = entity_map(block((1, 32)), [0.25])
+    found = put_together(layout, [whole, whole, whole])
+    assert found["labels"].tolist() == block((1, 64)).tolist()
+    assert found["scores"].tolist() == [0.25]
+    assert connected(6, np.array([[4, 5], [3, 4], [2, 3], [0, 5]])).tolist() == [0, 1, 0, 0, 0, 0]
+    assert connected(3, np.zeros((0, 2), np.int64)).tolist() == [0, 1, 2]
+    chain = np.stack([np.arange(999), np.arange(1, 1000)], axis=1)
+    assert not connected(1000, np.random.default_rng(0).permutation(chain)).any()
+
+
+def test_what_crosses_the_seam_of_a_panorama_is_one_entity_in_one_box() -> None:
+    layout = Views(wrap=True).layout(8, 64)  # one view: columns -8..72
+    # An entity from column 58 to 70, which is 6; one at the middle. The left copy, at -6, is cut at the other end.
+    labels = block((0, 2), (1, 12), (0, 20), (2, 10), (0, 22), (3, 12), (0, 2))
+    found = put_together(layout, [entity_map(labels, [0.5, 0.75, 0.25], [(4, 4), (35, 2), (67, 3)])])
+    assert found["labels"].tolist() == block((2, 6), (0, 20), (1, 10), (0, 22), (2, 6)).tolist()
+    assert found["boxes"].tolist() == [[26, 0, 36, 8], [0, 0, 64, 8]]
+    assert found["scores"].tolist() == [0.75, 0.375]  # each copy owns its half
+    assert found["points"].tolist() == [[27, 2], [60, 4]]  # column 4 of the view is column -4
+
+
+def test_a_point_just_left_of_column_0_stays_in_the_image() -> None:
+    layout = Views(wrap=True).layout(8, 1024)
+    labels = np.ones((8, 1280), np.int32)
+    found = put_together(layout, [entity_map(labels, [0.5], [(np.nextafter(np.float32(128), np.float32(0)), 0)])])
+    assert found["points"].tolist() == [[0, 0]]
+
+
+# -- against the oracle
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_random_views_equal_the_oracle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = int(rng.integers(20, 40)), int(rng.integers(24, 56))
+    tile = None if seed % 6 == 5 else int(rng.integers(14, 40))
+    views = Views(tile, 5 if tile is None else int(rng.integers(0, tile - 5)), bool(tile is None or seed % 2))
+    layout = views.layout(height, width)
+    truth = voronoi((height, width), int(rng.integers(2, 9)), rng)
+    maps, seen = [], []
+    for view in layout.views:
+        labels = layout.cut(truth, view).copy()
+        labels[rng.random(labels.shape) < 0.05] = truth.max() + 1
+        split = int(rng.integers(labels.shape[1]))
+        labels[:, split:] += rng.integers(0, 2) * 20  # what one view sees as one, another may see as two
+        number = rng.permutation(60)
+        labels = np.unique(number[labels], return_inverse=True)[1].reshape(labels.shape)  # one of them becomes 0
+        k = labels.max()
+        scores = np.sort(rng.integers(0, 4, k).astype(np.float32) / 4 + np.float32(0.1))[::-1]
+        points = rng.uniform(0, labels.shape[::-1], (k, 2)).astype(np.float32)
+        maps.append(entity_map(labels, scores, points))
+        seen.append(oracle_views.Seen(view, labels, scores, points, scores / 2))
+    found, expected = put_together(layout, maps), oracle_views.joined(seen, height, width, views.wrap)
+    for name, value in expected.items():
+        assert np.array_equal(found[name], value), name
+
+
+# -- from image to map
+
+
+@dataclass
+class PaintedEmbedding:
+    grid: MaskGrid
+    features: np.ndarray
+    colours: np.ndarray  # int64 [h, w]
+
+
+class Painted:
+    """Sees what has one colour, to the pixel: the grid is the image."""
+
+    name = "painted"
+    score_threshold = stability_threshold = 0.5
+
+    def embed(self, image: np.ndarray) -> PaintedEmbedding:
+        h, w = image.shape[:2]
+        colours = image.astype(np.int64) @ [1, 256, 65536]
+        return PaintedEmbedding(MaskGrid(h, w, float(h), float(w), h, w), np.ones((4, 1, 1), np.float32), colours)
+
+    def masks(self, embedding: PaintedEmbedding, points: np.ndarray, *, min_score: float | None = None) -> PointMasks:
+        masks = PackedMasks.from_bool(np.repeat(self._masks(embedding, points), 3, axis=0))
+        return PointMasks(masks, *(np.full((len(points), 3), 0.9, np.float32) for _ in range(2)))
+
+    def logits(self, embedding: PaintedEmbedding, points: np.ndarray, channels: np.ndarray) -> np.ndarray:
+        return np.where(self._masks(embedding, points), np.float32(4), np.float32(-4))
+
+    def _masks(self, embedding: PaintedEmbedding, points: np.ndarray) -> np.ndarray:
+        at = embedding.colours.ravel()[embedding.grid.pixels(points)]
+        return embedding.colours == at[:, None, None]
+
+
+def painted(labels: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3]: a colour of its own for each label."""
+    colours = np.random.default_rng(0).permutation(125)[: labels.max() + 1]
+    return np.stack([colours // 25, colours // 5 % 5, colours % 5], axis=1)[labels].astype(np.uint8) * 60
+
+
+def scene() -> np.ndarray:
+    """int64 [90, 128]: sky and ground from side to side, and things that lie across borders and the seam."""
+    labels = np.zeros((90, 128), np.int64)
+    labels[52:] = 1
+    for k, (y, x, h, w) in enumerate(
+        [(10, 12, 14, 18), (30, 40, 30, 12), (60, 70, 12, 30), (8, 90, 20, 20), (70, 4, 14, 40)], start=2
+    ):
+        labels[y : y + h, x : x + w] = k
+    labels[40:66, -10:] = labels[40:66, :8] = 7  # across the seam
+    return labels
+
+
+def partition(labels: np.ndarray) -> np.ndarray:
+    """Labels numbered by their first pixel: equal for equal partitions."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].reshape(labels.shape)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"tile": 48, "overlap": 20}, {"tile": 64, "overlap": 32}, {"tile": 100, "overlap": 24}, {"wrap": True},
+        {"tile": 64, "overlap": 24, "wrap": True}, {"tile": 200, "wrap": True, "overlap": 0},
+    ],
+)  # fmt: skip
+def test_a_painted_scene_comes_back_whole(arguments: dict[str, Any]) -> None:
+    truth = scene()
+    if not arguments.get("wrap"):
+        truth[40:66, -10:] = 8  # two things at either side
+    found = Esam(Painted(), CONFIG).segment(painted(truth), **arguments)
+    assert np.array_equal(partition(found.labels), partition(truth))
+    consistent(found, truth.shape)
+    assert found.grid is None
+    assert found.stages is None
+
+
+@pytest.mark.parametrize("shift", [1, 31, 64, 100])
+def test_a_rolled_panorama_gives_the_rolled_map(shift: int) -> None:
+    truth = np.roll(scene(), shift, axis=1)
+    for arguments in ({}, {"tile": 64, "overlap": 24}):
+        found = Esam(Painted(), CONFIG).segment(painted(truth), wrap=True, **arguments)
+        assert np.array_equal(partition(found.labels), partition(truth))
+
+
+@pytest.mark.parametrize("arguments", [{"tile": 128}, {"tile": 4000, "overlap": 3999}, {"tile": 128, "wrap": True}])
+def test_a_tile_that_holds_the_image_changes_nothing(arguments: dict[str, Any]) -> None:
+    image, esam = painted(scene()), Esam(Painted(), CONFIG)
+    arguments = {"overlap": 16, **arguments}
+    found, plain = esam.segment(image, **arguments), esam.segment(image, wrap=arguments.get("wrap", False))
+    for name in ("labels", "scores", "areas", "boxes", "points", "stability", "prompts"):
+        assert np.array_equal(getattr(found, name), getattr(plain, name)), name
+    assert found.grid is None
+    assert [name for name, _, _ in found.spans] == [name for name, _, _ in plain.spans]
+
+
+def test_prompts_and_times_are_sums_over_views() -> None:
+    image, esam = painted(scene()), Esam(Painted(), CONFIG)
+    views = Views(80, 32).layout(*image.shape[:2])
+    alone = [esam.segment(views.cut(image, view)) for view in views.views]
+    assert len(alone) == 4
+    found = esam.segment(image, tile=80, overlap=32)
+    assert found.prompts == {name: sum(r.prompts[name] for r in alone) for name in ("mmg", "gallery", "usr")}
+    assert set(found.timings) == {*STAGES, "total"}
+    assert sum(found.timings[s] for s in STAGES) <= found.timings["total"]
+    stages = [name for name, _, _ in found.spans]
+    assert stages.count("embed") == 4
+    assert stages.count("draw") == 9  # each view's own, put on the map, and the end
+    begins = [begin for _, begin, _ in found.spans]
+    assert begins == sorted(begins)
+
+
+@pytest.mark.parametrize("form", ["gray", "rgba", "channels first", "uint16", "float", "read-only", "flipped"])
+def test_tiles_of_any_array_equal_those_of_its_rgb(form: str) -> None:
+    from esam_fast.images import as_rgb
+
+    image = painted(scene())
+    given = {
+        "gray": image[..., 0],
+        "rgba": np.dstack([image, np.where(scene() == 3, 90, 255).astype(np.uint8)]),
+        "channels first": image.transpose(2, 0, 1),
+        "uint16": image.astype(np.uint16) * 257,
+        "float": image / np.float32(255),
+        "read-only": image.copy(),
+        "flipped": image[::-1],
+    }[form]
+    given.flags.writeable = form != "read-only"
+    before, esam = given.copy(), Esam(Painted(), CONFIG)
+    found, expected = (esam.segment(x, tile=64, overlap=32) for x in (given, as_rgb(given)))
+    assert np.array_equal(found.labels, expected.labels)
+    assert np.array_equal(given, before)
+
+
+class Reading(Painted):
+    """A simulated SAM that reads the truth from the colours of what it is shown: it errs in each view anew."""
+
+    name, score_threshold, stability_threshold = "reading", 0.88, 0.95
+
+    def embed(self, image: np.ndarray) -> Any:
+        labels = np.unique(image.reshape(-1, 3), axis=0, return_inverse=True)[1].reshape(image.shape[:2])
+        self.one = SimulatedSegmenter((labels + 1).astype(np.int32), str(image.sum()))
+        return self.one.embed(image)
+
+    def masks(self, embedding: Any, points: np.ndarray, *, min_score: float | None = None) -> PointMasks:
+        return self.one.masks(embedding, points, min_score=min_score)
+
+    def logits(self, embedding: Any, points: np.ndarray, channels: np.ndarray) -> np.ndarray:
+        return self.one.logits(embedding, points, channels)
+
+
+@pytest.mark.parametrize("arguments", [{"tile": 120}, {"wrap": True}, {"tile": 120, "wrap": True}])
+def test_a_map_from_faulty_views_is_consistent(arguments: dict[str, Any]) -> None:
+    truth = voronoi((120, 180), 20, np.random.default_rng(5))
+    arguments = {"overlap": 40, **arguments}
+    found = Esam(Reading(), CONFIG).segment(painted(truth), **arguments)
+    consistent(found, truth.shape)
+    assert len(found) > 10
+
+
+def test_memory_is_bounded_by_a_view_and_one_label_map() -> None:
+    side, height = 256, 8000
+    row = painted(voronoi((1, side), 6, np.random.default_rng(1)))
+    image = np.broadcast_to(row, (height, side, 3))  # 6 MB, were it copied
+    esam = Esam(Painted(), replace(CONFIG, mmg=MmgConfig(points_per_side=4), emr=EmrConfig(enabled=False)))
+    esam.segment(image[:side])
+    tracemalloc.start()
+    try:
+        esam.segment(image[:side])
+        of_a_view = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        found = esam.segment(image, tile=side, overlap=64)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 6
+    assert peak < found.labels.nbytes + of_a_view + 1_000_000, (peak, of_a_view)
