@@ -28,7 +28,6 @@ LAYERS = [
     "masks",
     "_numba _torch _cuda",
     "ops",
-    "_image_file _image_checks _download _checkpoint_file",
     "superpixels images rle weights polygons",
     "export",
     "render",

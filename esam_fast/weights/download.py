@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from esam_fast import _files
-from esam_fast.weights import FOLDER_VARIABLE, Weights, WeightsError
+from esam_fast.weights.official import FOLDER_VARIABLE, Weights, WeightsError
 
 _BLOCK = 1 << 16  # bytes; what a broken connection loses at most
 _TIMEOUT = 30.0  # seconds without an answer

@@ -44,15 +44,15 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
     """
-    from esam_fast import _image_file
-    from esam_fast._image_checks import Refused
+    from esam_fast.images import decode
+    from esam_fast.images.headers import Refused
 
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
     try:
         with open_regular(path) as file:
-            pixels, bits = _image_file.read(file, deep=stretch)
+            pixels, bits = decode.read(file, deep=stretch)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
     except MemoryError:

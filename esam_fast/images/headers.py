@@ -21,6 +21,7 @@ class Refused(ValueError):
 
 
 def check_size(name: str, width: int, height: int, size: int) -> None:
+    """Refuse a picture whose header claims more pixels than its format may have, or than `size` bytes can hold."""
     most = _limits.MAX_PIXELS if name == "JPEG2000" else _limits.MAX_PIXELS_OF.get(name, _limits.MAX_PIXELS)
     claim = f"its header says {width} x {height}"
     if width * height > most:
@@ -34,6 +35,7 @@ def check_size(name: str, width: int, height: int, size: int) -> None:
 
 
 def webp_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height by a WebP file's own header, which Pillow does not read before it decodes."""
     file.seek(0)
     head = file.read(30).ljust(30, b"\0")
     if head[12:16] == b"VP8X":
@@ -149,6 +151,7 @@ def jpeg_scans(data: bytes) -> tuple[int, int]:
 
 
 def check_scans(size: tuple[int, int], scans: int, length: int) -> None:
+    """Refuse a progressive JPEG of so many scans over its pixels that decoding would take out of proportion to it."""
     cost = size[0] * size[1] * scans
     allowed = max(_limits.CHEAP_SCANNED_PIXELS, _limits.SCANNED_PIXELS_PER_BYTE * length)
     if cost > min(allowed, _limits.MAX_SCANNED_PIXELS):

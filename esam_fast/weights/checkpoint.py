@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from esam_fast import _limits
-from esam_fast._download import is_web_page
 from esam_fast._files import open_regular, parse_json
-from esam_fast.weights import WeightsError
+from esam_fast.weights.download import is_web_page
+from esam_fast.weights.official import WeightsError
 
 
 def check(path: Path) -> str:

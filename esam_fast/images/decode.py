@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
-from esam_fast import _image_checks as checks
 from esam_fast import _limits
+from esam_fast.images import headers
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _FOREIGN = {  # what people take for an image all the same, by the file's first bytes
@@ -39,31 +39,31 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
         and the bits of a channel in the file: of more than 8, uint8 pixels are the high byte.
 
     Raises:
-        checks.Refused: not an image, too large, or cut off. Whatever a decoder raises on what is damaged.
+        headers.Refused: not an image, too large, or cut off. Whatever a decoder raises on what is damaged.
     """
     size = os.fstat(file.fileno()).st_size
     name = _format(file)
     if size > (most := _limits.MAX_IMAGE_BYTES_OF.get(name, _limits.MAX_IMAGE_BYTES)):
-        raise checks.Refused(f"expected at most {most / 1e9:.1f} GB of {name}, got {size} bytes")
+        raise headers.Refused(f"expected at most {most / 1e9:.1f} GB of {name}, got {size} bytes")
     if name == "WEBP":  # its decoder allocates the frame before it tells the size
-        checks.check_size(name, *checks.webp_size(file), size)
-    bits = checks.check_tiff(file) if name == "TIFF" else 8
+        headers.check_size(name, *headers.webp_size(file), size)
+    bits = headers.check_tiff(file) if name == "TIFF" else 8
     image = _opened(file, name)
-    checks.check_size(name, *image.size, size)
+    headers.check_size(name, *image.size, size)
     if name == "JPEG2000":
-        checks.check_jpeg2000(file, image.size)
+        headers.check_jpeg2000(file, image.size)
     if name == "JPEG":
         file.seek(0)
         data = file.read()
-        scans, end = checks.jpeg_scans(data)
-        checks.check_scans(image.size, scans, size)
+        scans, end = headers.jpeg_scans(data)
+        headers.check_scans(image.size, scans, size)
     if name != "TIFF":
         bits = _bits(image)
     image.load()
     if name == "PNG":
-        checks.check_png_whole(file, image)
+        headers.check_png_whole(file, image)
     if name == "JPEG":
-        checks.check_jpeg_whole(data[:end], image)
+        headers.check_jpeg_whole(data[:end], image)
     pixels = _pixels(image, bits)
     low = _low_bytes(file, name) if deep and bits > 8 and pixels.dtype == np.uint8 else None
     return (pixels if low is None else pixels.astype(np.uint16) << 8 | _pixels(low, bits)), bits
@@ -74,7 +74,7 @@ def _format(file: BinaryIO) -> str:
     Image.init()
     prefix = file.read(16)
     if not prefix:
-        raise checks.Refused("expected an image, got an empty file")
+        raise headers.Refused("expected an image, got an empty file")
     for name in FORMATS:
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is not None and (accept is None or accept(prefix) is True):
@@ -82,7 +82,7 @@ def _format(file: BinaryIO) -> str:
     else:
         kind = next((kind for start, kind in _FOREIGN.items() if re.match(start, prefix, re.DOTALL)), None)
         got = "a file of another kind" if kind is None else f"{kind}, which is not read here: convert it to PNG or JPEG"
-        raise checks.Refused(f"expected an image ({', '.join(FORMATS)}), got {got}")
+        raise headers.Refused(f"expected an image ({', '.join(FORMATS)}), got {got}")
     return name
 
 

@@ -3,61 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER_VARIABLE = "ESAM_WEIGHTS_DIR"
+from esam_fast.weights import checkpoint
+from esam_fast.weights.download import download as _download
+from esam_fast.weights.official import FOLDER_VARIABLE, MODELS, Weights, WeightsError
 
-_ADDRESS = "https://dl.fbaipublicfiles.com/segment_anything/"
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be had or used; the message says why in one sentence."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """An official checkpoint.
-
-    Attributes:
-        name: of the model.
-        file: its official file name.
-        url: where it is published.
-        size: bytes.
-        sha256: of the file.
-        width: channels of the image encoder, by which a checkpoint is recognised.
-    """
-
-    name: str
-    file: str
-    url: str
-    size: int
-    sha256: str
-    width: int
-
-
-def _official(name: str, file: str, size: int, sha256: str, width: int) -> Weights:
-    return Weights(name, file, _ADDRESS + file, size, sha256, width)
-
-
-# Largest first. The publisher gives no checksums; these circulate in many independent projects.
-MODELS = {
-    model.name: model
-    for model in (
-        _official(
-            "vit_h", "sam_vit_h_4b8939.pth", 2_564_550_879,
-            "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", 1280,
-        ),
-        _official(
-            "vit_l", "sam_vit_l_0b3195.pth", 1_249_524_607,
-            "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622", 1024,
-        ),
-        _official(
-            "vit_b", "sam_vit_b_01ec64.pth", 375_042_383,
-            "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912", 768,
-        ),
-    )
-}  # fmt: skip
+__all__ = [
+    "FOLDER_VARIABLE", "MODELS", "Weights", "WeightsError", "available", "check_file", "check_width", "download",
+    "find", "folder", "model_of_width", "path",
+]  # fmt: skip
 
 
 def folder() -> Path:
@@ -109,9 +64,7 @@ def download(name: str) -> Path:
     Raises:
         ValueError: no such model. WeightsError: it cannot be had, or another file has its name; says why.
     """
-    from esam_fast import _download
-
-    return _download.download(_model(name), folder())
+    return _download(_model(name), folder())
 
 
 def check_file(path: str | os.PathLike[str]) -> str:
@@ -124,9 +77,7 @@ def check_file(path: str | os.PathLike[str]) -> str:
         WeightsError: no such file, no regular one, empty, a web page, cut off, of another kind, or larger than
             `esam_fast._limits` allows.
     """
-    from esam_fast import _checkpoint_file
-
-    return _checkpoint_file.check(Path(path))
+    return checkpoint.check(Path(path))
 
 
 def model_of_width(path: str | os.PathLike[str], width: int) -> str:
