@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from esam_fast._version import __version__, _files, weights
+from esam_fast import _files, weights
+from esam_fast._version import __version__
 from esam_fast.config import EsamConfig
 from esam_fast.evaluate.truth import Dataset
 from esam_fast.segmenters.protocol import Segmenter

@@ -16,7 +16,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from esam_fast._version import __version__, _files, export, rle
+from esam_fast import _files, export, rle
+from esam_fast._version import __version__
 from esam_fast.evaluate import codes, datasets
 from esam_fast.evaluate.fields import printable
 from esam_fast.evaluate.journal import Journal
