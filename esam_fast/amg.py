@@ -57,7 +57,8 @@ class EsamMaskGenerator:
         mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself; needs SAM), or
             "object" (E-SAM's object-level masks before refinement, which may overlap).
         config: E-SAM's thresholds, over which arguments given here prevail.
-        device, dtype: for a SAM model object; None leaves it where and as it is.
+        device, dtype: for a SAM model object, which is copied as it is now; None: where and in what it is, or in
+            float32 where that does not serve (float64, and float16 on a CPU).
         backend: of the operations; see `Esam`.
 
     Raises:
@@ -222,7 +223,10 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
         from esam_fast.segmenters.sam import SamSegmenter
 
         weight = next(model.parameters())
-        return SamSegmenter(model, device or str(weight.device), dtype or str(weight.dtype).removeprefix("torch."))
+        device = device or str(weight.device)
+        own = str(weight.dtype).removeprefix("torch.")
+        serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
+        return SamSegmenter(model, device, dtype or (own if serves else "float32"))
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
     if device is not None or dtype is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -18,6 +17,9 @@ from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.upscaling import UpscaledImage, Upscaling
 
 Read = Callable[[Tensor, Int], None]  # takes logits float32 [k, K, 4h, 4w], valid during the call, of prompts int64 [k]
+
+
+_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class FoldedDecoder:
         self._at_once = device.type == "cuda"  # a chunk's prompts; else one after the other, each in the cache
         self._dtype = dtype if self._at_once and dtype == torch.bfloat16 else torch.float32
         self._chunks = Chunks(device, self._space, prompt_bytes=self._shape[0] * self._shape[1] * 16384)
-        self._start = lru_cache(maxsize=3)(self._make_start)  # two point grids and what else was asked
+        self._starts: dict[bytes, _Start] = {}  # of the points asked last: the same grid comes with every image
 
     def prepare(self, embedding: Tensor, extras: object = None) -> DecoderImage:
         """This decoder's part of an image embedding float32 [1, C, h, w]."""
@@ -131,6 +133,16 @@ class FoldedDecoder:
             return scores
 
         return np.concatenate(self._chunks.map(work, len(points)))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_starts": {}}
+
+    def _start(self, points: bytes) -> _Start:
+        start = self._starts.get(points)
+        if start is None:
+            start = self._make_start(points)
+            self._starts = dict([*self._starts.items(), (points, start)][-_STARTS:])
+        return start
 
     def _make_start(self, points: bytes) -> _Start:
         placed, size = np.frombuffer(points).reshape(-1, 2), self._chunks.size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class VitEncoder:
     Args:
         official: the encoder. Weights already on the device in `dtype` are shared, others converted.
         device, dtype: of the computation.
-        compiled: whether torch.compile is to fuse it; that takes a while on the first image.
+        compiled: whether torch.compile is to fuse it; that takes a while on the first image, also of a copy.
     """
 
     def __init__(self, official: nn.Module, device: torch.device, dtype: torch.dtype, *, compiled: bool) -> None:
@@ -83,7 +84,15 @@ class VitEncoder:
         first, norm1, second, norm2 = official.neck
         last = replace(self._norm(norm2), dtype=torch.float32)
         self._neck = self._weight(first.weight), self._norm(norm1), self._weight(second.weight), last
+        self._compiled = compiled
         self._run = torch.compile(self._forward) if compiled else self._forward
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_run"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._run = torch.compile(self._forward) if self._compiled else self._forward
 
     def __call__(self, image: Tensor) -> tuple[Tensor, None]:
         """The embedding float32 [1, C, h, w] of an image float32 [1, 3, side, side], normalised and padded."""

@@ -43,7 +43,7 @@ def load_sam(
         model = weights.model_of_width(checkpoint, _width(state))
     sam = build(model)
     load_weights(sam, state, model, checkpoint)
-    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True)
     segmenter.checkpoint = Path(checkpoint)
     return segmenter
 
@@ -58,7 +58,7 @@ def untrained(model: str, device: str = "auto", dtype: str = "auto") -> SamSegme
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = segment_anything.sam_model_registry[model]().eval()
-    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights")
+    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights", owned=True)
 
 
 def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:

@@ -32,6 +32,10 @@ class OwnImage:
     dense: Tensor  # [1, C, h, w]
 
 
+def _no_space(size: int) -> None:
+    """No buffers."""
+
+
 class OwnDecoder:
     """Decodes point prompts by a decoder's own forward, in float32.
 
@@ -46,14 +50,15 @@ class OwnDecoder:
 
     def __init__(self, prompts: PromptEncoder, module: nn.Module, device: torch.device) -> None:
         self._prompts, self._module = prompts, module
-        self._wanted = inspect.signature(module.forward).parameters
+        parameters = inspect.signature(module.forward).parameters
+        self._wanted = frozenset(parameters)
         known = _OFFICIAL | {_EXTRAS} | _SWITCHES.keys()
         optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        needed = [n for n, p in self._wanted.items() if p.default is p.empty and p.kind not in optional]
+        needed = [n for n, p in parameters.items() if p.default is p.empty and p.kind not in optional]
         unknown = [name for name in needed if name not in known]
         if unknown:
             raise TypeError(f"sam.mask_decoder needs arguments that are not known here: {', '.join(unknown)}")
-        self._chunks = Chunks(device, lambda size: None, _PROMPT_BYTES, threads=False)
+        self._chunks: Chunks[None] = Chunks(device, _no_space, _PROMPT_BYTES, threads=False)
 
     def prepare(self, embedding: Tensor, extras: object = None) -> OwnImage:
         """This decoder's part of an image embedding float32 [1, C, h, w], and of what else the encoder returned."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
@@ -51,12 +53,14 @@ class SamSegmenter:
 
     Args:
         sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std. It is
-            not changed; parts that are not on the device in the right dtype are copied.
+            copied as it is now: neither is it changed, nor does a change of it (training, `load_state_dict`) reach the
+            segmenter. Make a new one then.
         device: "cpu", "cuda" (or another name that torch knows), or "auto": a GPU if there is one.
         dtype: "float32", "bfloat16", "float16" (a GPU only; large models overflow in it, which is an error and not a
             bad mask), or "auto": bfloat16 where the hardware multiplies in it, else float32.
         name: for people.
         compiled: whether torch.compile is to fuse the image encoder.
+        owned: nobody else holds `sam`, which then is used up in place of a copy.
 
     Raises:
         TypeError: sam lacks a part. ValueError: unknown device or dtype.
@@ -67,7 +71,14 @@ class SamSegmenter:
     checkpoint: Path | None = None  # where the weights came from, if from a file
 
     def __init__(
-        self, sam: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam", compiled: bool = False
+        self,
+        sam: Any,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        name: str = "sam",
+        compiled: bool = False,
+        owned: bool = False,
     ) -> None:
         parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
         missing = [part for part in parts if not hasattr(sam, part)]
@@ -80,15 +91,19 @@ class SamSegmenter:
         self.side: int = sam.image_encoder.img_size
         self.threshold = float(getattr(sam, "mask_threshold", 0.0))
         self._mean, self._std = (value.detach().float().to(self.device) for value in (sam.pixel_mean, sam.pixel_std))
+        encoder, prompt_encoder, decoder = (
+            (part if owned else copy.deepcopy(part)).requires_grad_(False).eval()
+            for part in (sam.image_encoder, sam.prompt_encoder, sam.mask_decoder)
+        )
         self._encoder: VitEncoder | ForeignEncoder
-        if is_official_encoder(sam.image_encoder):
-            self._encoder = VitEncoder(sam.image_encoder, self.device, self.dtype, compiled=compiled)
+        if is_official_encoder(encoder):
+            self._encoder = VitEncoder(encoder, self.device, self.dtype, compiled=compiled)
         else:
-            self._encoder = ForeignEncoder(_here(sam.image_encoder, self.device), self.device, self.dtype)
-        prompts = PromptEncoder(_here(sam.prompt_encoder, self.device), self.device)
-        decoder = _here(sam.mask_decoder, self.device)
+            self._encoder = ForeignEncoder(encoder.to(self.device, torch.float32), self.device, self.dtype)
+        prompts = PromptEncoder(prompt_encoder.to(self.device, torch.float32), self.device)
+        decoder = decoder.to(self.device, torch.float32)
         self._decoder: Any
-        if is_official_decoder(sam.mask_decoder) and sam.mask_decoder.num_multimask_outputs == _LEVELS:
+        if is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
             self._decoder = FoldedDecoder(prompts, decoder, self.device, self.dtype)
         else:
             self._decoder = OwnDecoder(prompts, decoder, self.device)
@@ -101,7 +116,7 @@ class SamSegmenter:
         """
         image = _check.array("image", image, np.uint8, ("H", "W", 3))
         frame = Frame.of(image, self.side)
-        with torch.inference_mode():
+        with self._no_gradients_nor_autocast():
             features, extras = self._encoder(self._square(frame.resize(image)))  # [1, C, h, w]
             self._check_finite("image embedding", features)
             decoder = self._decoder.prepare(features, extras)
@@ -198,11 +213,17 @@ class SamSegmenter:
             read(logits, indices)
 
         reader = read_checked if self.dtype == torch.float16 else read
-        with torch.inference_mode():
+        with self._no_gradients_nor_autocast():
             scores: Float = self._decoder.run(embedding.decoder, embedding.frame.points(points), reader, **options)
         if not np.isfinite(scores).all():
             raise self._overflow("predicted IoU")
         return scores
+
+    @contextmanager
+    def _no_gradients_nor_autocast(self) -> Iterator[None]:
+        """Whatever the caller has switched on: the dtypes are the segmenter's own."""
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            yield
 
     def _check_finite(self, what: str, tensor: Tensor) -> None:
         if not torch.isfinite(tensor).all():
@@ -263,11 +284,3 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and supported is not None and bool(supported())
-
-
-def _here(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module in float32 on a device, ready to answer: itself if it is, else a copy."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if not module.training and all(t.device == device and t.dtype in (torch.float32, torch.int64) for t in tensors):
-        return module
-    return copy.deepcopy(module).to(device, torch.float32).eval()
