@@ -59,6 +59,9 @@ BAD = {
     "tail.pth": archive(("a/data.pkl", b"."))[:-22],
     "claims.pth": archive(("a/data.pkl", b".")).replace(struct.pack("<II", 1, 1), struct.pack("<II", 9999, 9999)),
     "directory.pth": archive(("a/data.pkl", b"."))[:-10] + struct.pack("<II", 0x7FFFFFF0, 0) + b"\0\0",
+    "disks.pth": archive(("a/data.pkl", b"."))[:-22]
+    + struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 5)
+    + archive(("a/data.pkl", b"."))[-22:],
     "text.pth": b"version https://git-lfs.github.com/spec/v1\n",
     "png.pth": b"\x89PNG\r\n\x1a\n" + bytes(99),
     "empty.pth": b"",

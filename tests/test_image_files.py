@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -196,6 +197,15 @@ def test_a_png_of_fewer_rows_than_its_header_says(tmp_path, interlaced, size):
             ImageError, match=r"a\.png: cannot be read: (it is cut off: expected|image file is truncated)"
         ):
             load_image(path)
+
+
+def test_a_black_png_cut_anywhere(tmp_path):
+    """It is refused, or every pixel had come; it never waits for more."""
+    whole = png(16, 13, bytes(13 * 49))
+    for size in range(60, len(whole)):
+        path = written(tmp_path, "a.png", whole[:size])
+        with contextlib.suppress(ImageError):
+            assert load_image(path).shape == (13, 16, 3)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

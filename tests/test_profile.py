@@ -156,7 +156,7 @@ def test_files_and_output(photo, tmp_path):
     assert (found["runs"], found["image"], found["segmenter"]) == (2, "96 x 64", "regions")
     assert set(found["seconds"]) == set(profiling.ROWS)
     assert sorted(path.name for path in out.iterdir()) == [
-        "profile.html", "profile.md", "profile.png", "profile.trace.json",
+        "profile.html", "profile.md", "profile.png", "profile.trace.json", "run.json",
     ]  # fmt: skip
     table = (out / "profile.md").read_text()
     assert table in done.output

@@ -72,8 +72,7 @@ def search(folder: Path, out: Path) -> Images:
 
 
 def _link(path: str) -> str:
-    target = os.path.realpath(path)
-    if os.path.commonpath([target, os.path.realpath(os.path.dirname(path))]) == target:
+    if Path(os.path.realpath(os.path.dirname(path))).is_relative_to(os.path.realpath(path)):
         return "a link to a folder above it, a loop"
     return "a link to a folder (give that as an INPUT if it is meant)"
 

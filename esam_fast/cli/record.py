@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable
@@ -49,7 +50,8 @@ def write(out: Path, esam: Esam, inputs: Iterable[Path], **options: Any) -> None
         **options,
         "inputs_inside": any(Path(os.path.realpath(path)).is_relative_to(here) for path in inputs),
     }
-    _files.write_bytes(out / FILE, as_json(about, indent=1))
+    with contextlib.suppress(_files.Busy):  # another run into this folder is writing its own
+        _files.write_bytes(out / FILE, as_json(about, indent=1))
 
 
 def is_result_folder(folder: str | os.PathLike[str]) -> bool:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from esam_fast._files import open_regular
 from esam_fast._limits import MAX_PIXELS
+from esam_fast.images import decode
+from esam_fast.images.headers import Refused
 
 __all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "load_image"]
 
@@ -22,6 +24,7 @@ SUFFIXES = frozenset((
 STRETCH = (1.0, 99.0)  # percentiles that become black and white
 
 _BLOCK = 1 << 22  # values converted at a time: temporaries stay small on large images
+_HELP = "stretch=True (--stretch on the command line) spreads them over the range from black to white"
 _SAMPLE = 1 << 22  # values that percentiles are taken of, at most about
 
 
@@ -44,9 +47,6 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
     """
-    from esam_fast.images import decode
-    from esam_fast.images.headers import Refused
-
     path = Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
@@ -96,9 +96,6 @@ def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
     return _as_rgb(image, stretch, "image", 8 * image.dtype.itemsize)
-
-
-_HELP = "stretch=True (--stretch on the command line) spreads them over the range from black to white"
 
 
 def _as_rgb(image: NDArray[Any], stretch: bool, name: str, bits: int) -> NDArray[np.uint8]:

@@ -187,8 +187,7 @@ def check_png_whole(file: BinaryIO, image: Image.Image) -> None:
         following = file.tell() + length + 4
         if head[4:] == b"IHDR":
             expected = _png_bytes(*struct.unpack(">IIBBBBB", file.read(13)))
-        while head[4:] == b"IDAT" and length and not inflate.eof:
-            block = file.read(min(length, 1 << 16))
+        while head[4:] == b"IDAT" and not inflate.eof and (block := file.read(min(length, 1 << 16))):
             length -= len(block)
             while block:
                 have += len(inflate.decompress(block, 1 << 20))

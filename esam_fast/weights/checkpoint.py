@@ -53,13 +53,13 @@ def _check_zip(path: Path, file: BinaryIO, size: int) -> None:
         raise WeightsError(
             f"{path} is not a checkpoint: its ZIP directory has more than {_limits.MAX_ZIP_DIRECTORY_BYTES} bytes"
         )
-    if not zipfile.is_zipfile(file):
-        raise _cut_off(path, size)
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+        whole = zipfile.is_zipfile(file)
+        members = zipfile.ZipFile(file).infolist() if whole else []
     except Exception as error:  # zipfile raises whatever it trips over
         raise WeightsError(f"{path} is damaged: its ZIP directory cannot be read") from error
+    if not whole:
+        raise _cut_off(path, size)
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED:
             raise WeightsError(f"{path} is not a checkpoint: its member {member.filename!r} is compressed")
