@@ -13,10 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import voronoi
 
-from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MaskGrid, MmgConfig, PackedMasks, PointMasks
+from esam_fast import (
+    EmrConfig,
+    EntityMap,
+    Esam,
+    EsamConfig,
+    MaskGrid,
+    MmgConfig,
+    PackedMasks,
+    PointMasks,
+    load_segmenter,
+)
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.ops import measure_labels
 from esam_fast.pipeline import STAGES
+from esam_fast.scene import scene as still_life
 from esam_fast.views import Canvas, Layout, View, Views, calmest_column, connected, same_entities
 
 CONFIG = EsamConfig(MmgConfig(points_per_side=16), EmrConfig(points_per_side=24))
@@ -478,6 +489,39 @@ def test_a_map_from_faulty_views_is_consistent(arguments: dict[str, Any]) -> Non
     found = Esam(Reading(), CONFIG).segment(painted(truth), **arguments)
     consistent(found, truth.shape)
     assert len(found) > 10
+
+
+def best_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over the pixels that `a` labels of the best IoU of their entity with one of `b`."""
+    both = np.bincount((a * (b.max() + 1) + b).ravel(), minlength=(a.max() + 1) * (b.max() + 1))
+    both = both.reshape(a.max() + 1, -1)
+    size = both.sum(1)
+    iou = both / np.maximum(1, size[:, None] + both.sum(0) - both)
+    return float((iou[1:, 1:].max(1) * size[1:]).sum() / size[1:].sum())
+
+
+def test_pictures_side_by_side_give_about_what_each_gives_alone() -> None:
+    esam, pictures = Esam(load_segmenter("regions")), [still_life(300, 200, seed) for seed in range(4)]
+    alone = [esam.segment(picture) for picture in pictures]
+    mosaic = np.vstack([np.hstack(pictures[:2]), np.hstack(pictures[2:])])
+    found = esam.segment(mosaic, tile=300, overlap=100)
+    consistent(found, mosaic.shape[:2])
+    number = sum(map(len, alone))
+    assert 0.9 * number < len(found) < 1.1 * number
+    agreement = [best_iou(one.labels, found.labels[y : y + 200, x : x + 300])
+             for one, (y, x) in zip(alone, [(0, 0), (0, 300), (200, 0), (200, 300)], strict=True)]  # fmt: skip
+    assert min(agreement) > 0.9
+
+
+@pytest.mark.parametrize("arguments", [{}, {"tile": 256, "overlap": 64}])
+def test_a_rolled_picture_gives_the_rolled_map_whatever_the_segmenter(arguments: dict[str, Any]) -> None:
+    picture = still_life(300, 200, 1)
+    panorama = np.hstack([picture, picture[:, ::-1]])
+    esam = Esam(load_segmenter("regions"))
+    found = esam.segment(panorama, wrap=True, **arguments)
+    rolled = esam.segment(np.roll(panorama, 300, axis=1), wrap=True, **arguments)
+    consistent(found, panorama.shape[:2])
+    assert best_iou(found.labels, np.roll(rolled.labels, -300, axis=1)) > 0.95
 
 
 def test_memory_is_bounded_by_a_view_and_one_label_map() -> None:
