@@ -26,7 +26,7 @@ from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
-from esam_fast.views import Canvas, Views
+from esam_fast.views import Canvas, Views, calmest_column
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
@@ -142,7 +142,8 @@ class Esam:
         clock = _Clock()
         if views.whole:
             return self._view(image, clock, keep_stages)
-        layout = views.layout(*image.shape[:2])
+        height, width = image.shape[:2]
+        layout = views.layout(height, width, calmest_column(image) if views.wrap else 0)
         if len(layout.views) == 1 and not layout.shared(0):
             return replace(self._view(as_rgb(image), clock), grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()

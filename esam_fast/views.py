@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast.entities import EntityMap
+from esam_fast.images import as_rgb
 from esam_fast.masks import Bool, Float, Int, Labels
 from esam_fast.ops import measure_labels
 
@@ -143,15 +144,16 @@ class Views:
         """Whether any image is one view, as it is."""
         return self.tile is None and not self.wrap
 
-    def layout(self, height: int, width: int) -> Layout:
+    def layout(self, height: int, width: int, seam: int = 0) -> Layout:
         """The views of an image: tiles row by row, the last ones flush with the border.
 
-        A panorama is widened on both sides by an eighth of its width. It has tiles side by side only where it is wider
-        than a tile before that.
+        A panorama begins at column `seam`, and is widened on both sides by an eighth of its width (under 8 pixels: not
+        at all). It has tiles side by side only where it is wider than a tile before that.
         """
         margin = width // MARGIN if self.wrap else 0
         side = self.tile if self.tile is not None and width > self.tile else None
-        columns = self._spans(-margin, width + margin, side)
+        begin = seam - margin if margin else 0
+        columns = self._spans(begin, begin + width + 2 * margin, side)
         views = [View(*rows, *span) for rows in self._spans(0, height, self.tile) for span in columns]
         return Layout(height, width, self.wrap, tuple(views))
 
@@ -160,6 +162,30 @@ class Views:
             return [(start, end)]
         firsts = [*range(start, end - tile, tile - self.overlap), end - tile]
         return [(first, first + tile) for first in firsts]
+
+
+def calmest_column(image: NDArray[np.uint8]) -> int:
+    """Where to begin a panorama, uint8 [H, W, ...], so that it does not matter where its file begins.
+
+    The column in the middle of the quarter of the width, seen twice then, in which neighbouring columns differ least in
+    sum. Among equals, as in a mirrored image, the differences behind each decide, one after the other.
+    """
+    width = image.shape[1]
+    margin = width // MARGIN
+    change = np.zeros(width, np.int64)  # from the column before
+    step = max(1, _BLOCK // width)
+    for top in range(0, len(image), step):
+        rows = as_rgb(image[top : top + step]).astype(np.int16)
+        change += np.abs(rows - np.roll(rows, 1, axis=1)).sum(axis=(0, 2))
+    before = np.concatenate([[0], np.cumsum(np.pad(change, margin, mode="wrap"))])
+    around = before[2 * margin + 1 :] - before[:width]
+    equals = np.flatnonzero(around == around.min())
+    for behind in range(width):
+        if len(equals) == 1:
+            break
+        next_change = change[(equals + behind) % width]
+        equals = equals[next_change == next_change.min()]
+    return int(equals[0])
 
 
 class Canvas:

@@ -13,11 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import voronoi
 
-from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MaskGrid, MmgConfig, PackedMasks, PointMasks
+from esam_fast import (
+    EmrConfig,
+    EntityMap,
+    Esam,
+    EsamConfig,
+    MaskGrid,
+    MmgConfig,
+    PackedMasks,
+    PointMasks,
+    load_segmenter,
+)
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.ops import measure_labels
 from esam_fast.pipeline import STAGES
-from esam_fast.views import Canvas, Layout, View, Views, connected, same_entities
+from esam_fast.scene import scene as still_life
+from esam_fast.views import Canvas, Layout, View, Views, calmest_column, connected, same_entities
 
 CONFIG = EsamConfig(MmgConfig(points_per_side=16), EmrConfig(points_per_side=24))
 
@@ -92,6 +103,34 @@ def test_a_panorama_is_widened_by_an_eighth_and_tiled_only_where_it_is_wider_tha
     assert Views(40, 10, wrap=True).layout(50, 40).views == (View(0, 40, -5, 45), View(10, 50, -5, 45))
     assert Views(60, 10, wrap=True).layout(50, 80).views == (View(0, 50, -10, 50), View(0, 50, 30, 90))
     assert Views(wrap=True).layout(50, 7).views == (View(0, 50, 0, 7),)
+
+
+def test_a_panorama_may_begin_anywhere() -> None:
+    assert Views(wrap=True).layout(50, 7, 3).views == (View(0, 50, 0, 7),)
+    assert Views(wrap=True).layout(50, 80, 70).views == (View(0, 50, 60, 160),)
+    layout = Views(60, 10, wrap=True).layout(2, 80, 70)
+    assert layout.views == (View(0, 2, 60, 120), View(0, 2, 100, 160))
+    assert [next(layout.runs(view))[0] for view in layout.views] == [slice(60, 80), slice(20, 80)]
+
+
+def test_a_panorama_begins_where_its_columns_differ_least() -> None:
+    row = [0, 9, 9, 9, 8, 8, 8, 8, 0, 5, 0, 5, 0, 5, 0, 5]  # an eighth is 2: five steps count around each column
+    image = np.array([row] * 3, np.uint8)
+    assert calmest_column(image) == 5  # the steps into columns 3..7 are 0 1 0 0 0
+    assert calmest_column(np.dstack([image] * 3)) == 5
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40))
+def test_where_a_panorama_begins_rolls_with_it(seed: int, shift: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 4, (2, int(rng.integers(8, 30))), np.uint8)
+    mirrored = np.hstack([image, image[:, ::-1]])
+    for panorama in (image, mirrored):
+        begin = calmest_column(panorama)
+        rolled = calmest_column(np.roll(panorama, shift, axis=1))
+        unrolled = np.roll(panorama, -begin, axis=1), np.roll(np.roll(panorama, shift, axis=1), -rolled, axis=1)
+        assert np.array_equal(*(np.diff(u, axis=1, append=u[:, :1]) for u in unrolled))
+    assert calmest_column(np.full((2, 24), 7, np.uint8)) == 0
 
 
 def test_a_view_that_runs_past_the_sides_sees_the_other_side() -> None:
@@ -371,6 +410,13 @@ def test_a_rolled_panorama_gives_the_rolled_map(shift: int) -> None:
         assert np.array_equal(partition(found.labels), partition(truth))
 
 
+@pytest.mark.parametrize("width", [1, 7, 8, 9])
+def test_narrow_panoramas(width: int) -> None:
+    truth = np.repeat([0, 1], 20)[:, None].repeat(width, axis=1)
+    found = Esam(Painted(), replace(CONFIG, min_area=0)).segment(painted(truth), wrap=True)
+    assert np.array_equal(partition(found.labels), truth)
+
+
 @pytest.mark.parametrize("arguments", [{"tile": 128}, {"tile": 4000, "overlap": 3999}, {"tile": 128, "wrap": True}])
 def test_a_tile_that_holds_the_image_changes_nothing(arguments: dict[str, Any]) -> None:
     image, esam = painted(scene()), Esam(Painted(), CONFIG)
@@ -443,6 +489,39 @@ def test_a_map_from_faulty_views_is_consistent(arguments: dict[str, Any]) -> Non
     found = Esam(Reading(), CONFIG).segment(painted(truth), **arguments)
     consistent(found, truth.shape)
     assert len(found) > 10
+
+
+def best_iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over the pixels that `a` labels of the best IoU of their entity with one of `b`."""
+    both = np.bincount((a * (b.max() + 1) + b).ravel(), minlength=(a.max() + 1) * (b.max() + 1))
+    both = both.reshape(a.max() + 1, -1)
+    size = both.sum(1)
+    iou = both / np.maximum(1, size[:, None] + both.sum(0) - both)
+    return float((iou[1:, 1:].max(1) * size[1:]).sum() / size[1:].sum())
+
+
+def test_pictures_side_by_side_give_about_what_each_gives_alone() -> None:
+    esam, pictures = Esam(load_segmenter("regions")), [still_life(300, 200, seed) for seed in range(4)]
+    alone = [esam.segment(picture) for picture in pictures]
+    mosaic = np.vstack([np.hstack(pictures[:2]), np.hstack(pictures[2:])])
+    found = esam.segment(mosaic, tile=300, overlap=100)
+    consistent(found, mosaic.shape[:2])
+    number = sum(map(len, alone))
+    assert 0.9 * number < len(found) < 1.1 * number
+    agreement = [best_iou(one.labels, found.labels[y : y + 200, x : x + 300])
+             for one, (y, x) in zip(alone, [(0, 0), (0, 300), (200, 0), (200, 300)], strict=True)]  # fmt: skip
+    assert min(agreement) > 0.9
+
+
+@pytest.mark.parametrize("arguments", [{}, {"tile": 256, "overlap": 64}])
+def test_a_rolled_picture_gives_the_rolled_map_whatever_the_segmenter(arguments: dict[str, Any]) -> None:
+    picture = still_life(300, 200, 1)
+    panorama = np.hstack([picture, picture[:, ::-1]])
+    esam = Esam(load_segmenter("regions"))
+    found = esam.segment(panorama, wrap=True, **arguments)
+    rolled = esam.segment(np.roll(panorama, 300, axis=1), wrap=True, **arguments)
+    consistent(found, panorama.shape[:2])
+    assert best_iou(found.labels, np.roll(rolled.labels, -300, axis=1)) > 0.95
 
 
 def test_memory_is_bounded_by_a_view_and_one_label_map() -> None:
