@@ -7,10 +7,13 @@ torch is imported only where a tensor has been handed in or a device named.
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+Array: TypeAlias = Any  # a NumPy array, or a torch tensor on any device; torch's own type may not be here
+Device: TypeAlias = Any  # where arrays live: None for NumPy, else a torch.device, or its name
 
 
 def is_tensor(value: Any) -> bool:
@@ -19,22 +22,22 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def place(value: Any) -> Any:
+def place(value: Array) -> Device:
     """Where an array lives: None for NumPy, else the tensor's device."""
     return value.device if is_tensor(value) else None
 
 
-def host(value: Any) -> NDArray[Any]:
+def host(value: Array) -> NDArray[Any]:
     """An array as NumPy, copied from its device if it is a tensor."""
     return value.detach().cpu().numpy() if is_tensor(value) else value
 
 
-def host_words(words: Any) -> NDArray[np.uint64]:
+def host_words(words: Array) -> NDArray[np.uint64]:
     """A mask's words, or those of many, in NumPy's dtype."""
     return host(words).view(np.uint64)
 
 
-def move(value: Any, device: Any) -> Any:
+def move(value: Array, device: Device) -> Array:
     """An array where it is wanted: as NumPy for None, else as a tensor on this device."""
     if device is None:
         return host(value)
@@ -47,17 +50,17 @@ def move(value: Any, device: Any) -> Any:
     return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
 
 
-def empty(like: Any, shape: tuple[int, ...], dtype: DTypeLike) -> Any:
+def empty(like: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """An array that lives where `like` does, its values undefined."""
     return like.new_empty(shape, dtype=_torch_dtype(dtype)) if is_tensor(like) else np.empty(shape, dtype)
 
 
-def copy(value: Any) -> Any:
+def copy(value: Array) -> Array:
     """A copy in the same place."""
     return value.clone() if is_tensor(value) else value.copy()
 
 
-def take(value: Any, indices: NDArray[Any]) -> Any:
+def take(value: Array, indices: NDArray[Any]) -> Array:
     """Rows of an array at NumPy indices (integers, or a bool per row)."""
     if not is_tensor(value):
         return value[indices]
@@ -65,7 +68,7 @@ def take(value: Any, indices: NDArray[Any]) -> Any:
     return value[move(rows.astype(np.int64), value.device)]
 
 
-def bits_at(words: Any, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def bits_at(words: Array, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Bits `pixels` [P] of each row of words [N, W]: bool [N, P], in NumPy; no others leave a device."""
     word, bit = np.divmod(pixels, 64)
     if not is_tensor(words):
@@ -74,12 +77,12 @@ def bits_at(words: Any, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return host(found.bool())
 
 
-def concatenate(parts: list[Any]) -> Any:
+def concatenate(parts: list[Array]) -> Array:
     """Arrays of one place, one after the other."""
     return sys.modules["torch"].cat(parts) if is_tensor(parts[0]) else np.concatenate(parts)
 
 
-def join_rows(rows: Any, groups: NDArray[np.int64], n: int) -> Any:
+def join_rows(rows: Array, groups: NDArray[np.int64], n: int) -> Array:
     """Words [N, W] of disjoint masks united by group int64 [N]: words [n, W]."""
     if is_tensor(rows):  # the sum of disjoint bits is their union
         return rows.new_zeros((n, rows.shape[1])).index_add_(0, move(groups, rows.device), rows)
@@ -88,7 +91,7 @@ def join_rows(rows: Any, groups: NDArray[np.int64], n: int) -> Any:
     return joined
 
 
-def has_dtype(value: Any, dtype: DTypeLike) -> bool:
+def has_dtype(value: Array, dtype: DTypeLike) -> bool:
     """Whether an array, or a tensor, has this dtype (uint64: int64 in a tensor)."""
     return value.dtype == (_torch_dtype(dtype) if is_tensor(value) else np.dtype(dtype))
 

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from esam_fast import _arrays, _check
+from esam_fast._arrays import Array, Device
 from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
@@ -50,7 +51,7 @@ def check(backend: str | None) -> str | None:
     return backend
 
 
-def resolve(backend: str | None, like: Any = None) -> str:
+def resolve(backend: str | None, like: Array = None) -> str:
     """The backend that serves an array: the one asked for, or the best one for where the array lives.
 
     Raises:
@@ -67,7 +68,7 @@ def resolve(backend: str | None, like: Any = None) -> str:
     return backend
 
 
-def home(backend: str | None) -> Any:
+def home(backend: str | None) -> Device:
     """Where masks should live for a backend: None for NumPy, or a torch device."""
     return None if backend is None else _HOMES[backend]
 

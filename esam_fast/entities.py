@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _check, export, render
 from esam_fast.export.entities import outline
-from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, PackedMasks, ScoredMasks
+from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, ScoredMasks
 from esam_fast.polygons import Outline
 
 
@@ -52,7 +52,7 @@ class EntityMap:
         spans: (stage, begin, end) of each time a stage ran, in seconds since the start, in order.
         grid: the grid on which the masks in `stages` live; None where the image was segmented in several views.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
-            and "usr" (disjoint).
+            and "usr" (disjoint; the entities as they are then).
     """
 
     labels: Labels
@@ -63,7 +63,7 @@ class EntityMap:
     stability: Float
     timings: dict[str, float]
     grid: MaskGrid | None
-    stages: dict[str, PackedMasks | ScoredMasks] | None = None
+    stages: dict[str, ScoredMasks] | None = None
     spans: tuple[tuple[str, float, float], ...] = ()
     prompts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("mmg", "gallery", "usr"), 0))
 

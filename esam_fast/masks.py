@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check
+from esam_fast._arrays import Array, Device
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -28,7 +29,7 @@ class PackedMasks:
         shape: (h, w) of the grid.
     """
 
-    words: Any
+    words: Array
     area: Int
     box: NDArray[np.int32]
     shape: tuple[int, int]
@@ -58,12 +59,12 @@ class PackedMasks:
         return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w), backend=backend)
 
     @classmethod
-    def from_words(cls, words: Any, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
+    def from_words(cls, words: Array, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
         """Masks from their words: areas and boxes are measured; see `ops.measure`."""
         return cls(words, *measured(words, shape, backend), shape)
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], device: Any = None) -> PackedMasks:
+    def empty(cls, shape: tuple[int, int], device: Device = None) -> PackedMasks:
         """No masks on a grid of this shape, in NumPy or on a torch device."""
         return cls(
             _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), device),
@@ -94,16 +95,16 @@ class PackedMasks:
         return cls.from_words(words, labels.shape, backend=backend)
 
     @property
-    def raw(self) -> tuple[Any, Int, NDArray[np.int32], int, int]:
+    def raw(self) -> tuple[Array, Int, NDArray[np.int32], int, int]:
         """What a kernel gets: words, area, box, h, w."""
         return self.words, self.area, self.box, *self.shape
 
     @property
-    def device(self) -> Any:
+    def device(self) -> Device:
         """None for masks in NumPy, else the torch device of their words."""
         return _arrays.place(self.words)
 
-    def to(self, device: Any) -> PackedMasks:
+    def to(self, device: Device) -> PackedMasks:
         """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu")."""
         words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, device)
         return PackedMasks(words, self.area, self.box, self.shape)
@@ -174,7 +175,7 @@ def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> Packe
     return value
 
 
-def measured(words: Any, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
+def measured(words: Array, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
     """Areas and boxes of masks; see `ops.measure`."""
     words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
     area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
@@ -283,7 +284,7 @@ class PointMasks:
         object.__setattr__(self, "channels", _check.array("channels", self.channels, np.int8, shape))
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], device: Any = None) -> PointMasks:
+    def empty(cls, shape: tuple[int, int], device: Device = None) -> PointMasks:
         """The answer to no points, on a grid of this shape, in NumPy or on a torch device."""
         none = np.zeros((0, 3), np.float32)
         return cls(PackedMasks.empty(shape, device), none, none)
@@ -326,7 +327,7 @@ class ScoredMasks:
     channels: NDArray[np.int8]
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], device: Any = None) -> ScoredMasks:
+    def empty(cls, shape: tuple[int, int], device: Device = None) -> ScoredMasks:
         """No masks on a grid of this shape, in NumPy or on a torch device."""
         none = np.zeros(0, np.float32)
         return cls(PackedMasks.empty(shape, device), none, none, np.zeros((0, 2), np.float32), np.zeros(0, np.int8))
@@ -353,6 +354,10 @@ class ScoredMasks:
             np.concatenate([p.points for p in parts]),
             np.concatenate([p.channels for p in parts]),
         )
+
+    def to_bool(self) -> Bool:
+        """The masks as bool [N, h, w], in NumPy."""
+        return self.masks.to_bool()
 
     def take(self, indices: NDArray[Any]) -> ScoredMasks:
         """The masks at these indices (integers, or a bool per mask)."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._ahead import in_order
+from esam_fast._arrays import Array
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb, load_image
@@ -214,16 +215,15 @@ class Esam:
             logits = session.logits(entities.members)
         with clock("draw"):
             result = self._draw(entities, logits, grid)
-        if keep_stages:
-            result["stages"] = {
-                "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
-                "emr": refined.masks, "usr": entities.masks,
-            }  # fmt: skip
+        stages = {
+            "mmg": levels.objects, "part": levels.parts, "subpart": levels.subparts,
+            "emr": refined.scored(), "usr": entities.scored(),
+        } if keep_stages else None  # fmt: skip
         prompts = {"mmg": len(points), "gallery": len(asked), "usr": len(uncovered)}
-        return EntityMap(**result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts, grid=grid)
+        return replace(result, stages=stages, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts)
 
-    def _draw(self, entities: Entities, logits: Any, grid: MaskGrid) -> dict[str, Any]:
-        """The fields of EntityMap that describe the entities, labelled 1..K by score descending."""
+    def _draw(self, entities: Entities, logits: Array, grid: MaskGrid) -> EntityMap:
+        """The entities at the image's resolution, labelled 1..K by score descending."""
         members = entities.members
         planes = entity_planes(
             logits, members.masks, entities.kept, entities.owner, entities.masks, backend=self.backend
@@ -233,15 +233,9 @@ class Esam:
         labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
         seen = areas > 0
         renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
-        best_member = _best_members(entities)[order[seen]]
-        return {
-            "labels": labels if seen.all() else renumbered[labels],
-            "scores": entities.scores[order[seen]],
-            "areas": areas[seen],
-            "boxes": boxes[seen],
-            "points": members.points[best_member],
-            "stability": members.stability[best_member],
-        }
+        scored = entities.scored().take(order[seen])
+        labels = labels if seen.all() else renumbered[labels]
+        return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
 
 
 def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArray[np.uint8]:
@@ -252,13 +246,6 @@ def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArr
     if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
         return image
     return as_rgb(image)
-
-
-def _best_members(entities: Entities) -> NDArray[np.int64]:
-    """Index of each entity's highest-scored member, ties to the first: int64 [K]."""
-    by_entity = np.lexsort((-entities.members.scores, entities.owner))
-    _, first = np.unique(entities.owner[by_entity], return_index=True)
-    return by_entity[first]
 
 
 def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Callable[[], T]:

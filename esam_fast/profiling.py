@@ -83,7 +83,7 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
     on_cuda = gpu(timed) is not None
     results = [esam.segment(image, keep_stages=True) for _ in range(warmup + runs)][warmup:]
     stages: Any = results[-1].stages
-    kernels = resolve(esam.backend, stages["emr"].words)  # those for where the masks live
+    kernels = resolve(esam.backend, stages["emr"].masks.words)  # those for where the masks live
     info = build_info()
     about = {
         "image": f"{image.shape[1]} x {image.shape[0]}",

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast.masks import MaskGrid, PackedMasks, ScoredMasks
+from esam_fast.masks import MaskGrid, ScoredMasks
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -104,7 +104,7 @@ class Staged(Protocol):
     @property
     def grid(self) -> MaskGrid | None: ...
     @property
-    def stages(self) -> Mapping[str, PackedMasks | ScoredMasks] | None: ...
+    def stages(self) -> Mapping[str, ScoredMasks] | None: ...
 
 
 def steps(image: Image, entities: Staged) -> Image:

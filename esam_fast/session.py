@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend
+from esam_fast._arrays import Array, Device
 from esam_fast.masks import Float, MaskGrid, PointMasks, ScoredMasks
 from esam_fast.segmenters.protocol import Segmenter, check_answer, check_embedding, check_logits
 
@@ -31,7 +31,7 @@ class Session:
     def __init__(self, segmenter: Segmenter, image: NDArray[np.uint8], backend: str | None = None) -> None:
         self._segmenter = segmenter
         self._home = _backend.home(backend)
-        self._device: Any = self._home  # where the answers' masks live
+        self._device: Device = self._home  # where the answers' masks live
         self._embedding = segmenter.embed(image)
         check_embedding(segmenter, self._embedding, image)
         self.grid: MaskGrid = self._embedding.grid
@@ -48,7 +48,7 @@ class Session:
         self._device = answer.masks.device
         return answer
 
-    def logits(self, masks: ScoredMasks) -> Any:
+    def logits(self, masks: ScoredMasks) -> Array:
         """The logit plane of each mask, decoded again: float32 [N, h, w] beside the masks; none: nobody is asked."""
         if len(masks) == 0:
             return _arrays.move(np.zeros((0, *self.grid.shape), np.float32), masks.masks.device)
@@ -56,7 +56,7 @@ class Session:
         planes = check_logits(self._segmenter, planes, self.grid, len(masks))
         return _arrays.move(planes, masks.masks.device)
 
-    def planes(self, masks: ScoredMasks) -> Iterator[tuple[ScoredMasks, Any]]:
+    def planes(self, masks: ScoredMasks) -> Iterator[tuple[ScoredMasks, Array]]:
         """Each mask alone, with its logits float32 [1, h, w]; only a few planes are held at a time."""
         for first in range(0, len(masks), _PLANES):
             few = masks.take(np.arange(first, min(first + _PLANES, len(masks))))

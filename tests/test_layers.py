@@ -34,7 +34,7 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
-    "views",
+    "views _ahead",
     "pipeline",
     "amg",
     "evaluate",

@@ -37,13 +37,13 @@ def test_where_a_gpu_works_the_stages_get_masks_on_it(monkeypatch):
     timed, image = untrained("vit_b", "cpu", "float32"), scene(96, 64)
     config = EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=6))
     expected = Esam(load.simulated_load(timed, image), config).segment(image, keep_stages=True)
-    assert expected.stages["usr"].device is None
+    assert expected.stages["usr"].masks.device is None
     monkeypatch.setattr(load, "gpu", lambda segmenter: segmenter.device)  # torch's CPU
     segmenter = load.simulated_load(timed, image)
     assert segmenter.device == timed.device
     for _ in range(2):  # asked for the first time, and remembered
         found = Esam(segmenter, config).segment(image, keep_stages=True)
-        assert found.stages["usr"].device == timed.device
+        assert found.stages["usr"].masks.device == timed.device
         np.testing.assert_array_equal(found.labels, expected.labels)
 
 

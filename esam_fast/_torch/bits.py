@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,25 +9,26 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from esam_fast import _arrays
+from esam_fast._arrays import Array
 
 Int32s = NDArray[np.int32]
 Int64s = NDArray[np.int64]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-Masks = tuple[Any, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
+Masks = tuple[Array, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 _AT_ONCE = 2**26  # bits unpacked at a time
 
 
-def tensor(array: Any, like: Tensor | None = None) -> Tensor:
+def tensor(array: Array, like: Tensor | None = None) -> Tensor:
     """An array as a tensor: itself, or NumPy's on the CPU, or beside another tensor."""
     if _arrays.is_tensor(array):
         return array
     return _arrays.move(array, "cpu" if like is None else like.device)
 
 
-def put(out: Any, values: Tensor) -> None:
+def put(out: Array, values: Tensor) -> None:
     """Write values into an output: a tensor, or NumPy's, whose words are uint64."""
     if _arrays.is_tensor(out):
         out.copy_(values)

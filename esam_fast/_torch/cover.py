@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Int64s, Masks, chunks, tensor, unpack
 
 
-def greedy_cover(masks: Masks, order: Int64s, covered: Any, min_gain: float, picks: Int64s, gains: Int64s) -> int:
+def greedy_cover(masks: Masks, order: Int64s, covered: Array, min_gain: float, picks: Int64s, gains: Int64s) -> int:
     """Pick the mask with most uncovered pixels (ties: earlier in the order) until that is under min_gain or 0."""
     words, _, _, h, w = masks
     ordered = tensor(words)[tensor(order, tensor(words))]

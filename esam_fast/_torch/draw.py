@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Int32s, Int64s, put, tensor
 
 
 def draw_labels(
-    planes: Any, box: Int32s, rows: int, cols: int, content_h: float, content_w: float, labels: Any
+    planes: Array, box: Int32s, rows: int, cols: int, content_h: float, content_w: float, labels: Array
 ) -> None:
     """Label 1 + the plane [K, h, w] with the largest positive bilinear sample (tie: lower index), 0 if none."""
     logits = tensor(planes)
@@ -49,7 +48,7 @@ class _Axis:
         return slice(int(np.searchsorted(self._high, first)), int(np.searchsorted(self._low, last)))
 
 
-def measure_labels(labels: Any, area: Int64s, box: Int32s) -> None:
+def measure_labels(labels: Array, area: Int64s, box: Int32s) -> None:
     """Area [n] and half-open box [n, 4] of the labels 1..n in a map [H, W]; other values are ignored."""
     found = tensor(labels)
     height, width = found.shape

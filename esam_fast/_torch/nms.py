@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Bools, Doubles, Int64s, Masks, chunks, common, iou, tensor
 
 
@@ -22,7 +21,7 @@ def cluster_masks(masks: Masks, order: Int64s, threshold: float, representative:
     representative[:] = _leaders(masks, order, lambda iou, rows: iou >= threshold)
 
 
-def _leaders(masks: Masks, order: Int64s, claims: Any) -> Int64s:
+def _leaders(masks: Masks, order: Int64s, claims: Array) -> Int64s:
     """For each mask, the first leader before it in the order that claims it; itself: a leader. int64 [N].
 
     claims: of IoU float64 [n, N] of leaders `rows` int64 [n] with all masks: bool [n, N].

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Floats, Int64s, Masks, common, pack, put, tensor, unpack
 
 
@@ -20,7 +19,7 @@ def split_overlaps(
     guide_scores: Floats,  # [G]
     delta: float,
     score_margin: float,
-    words: Any,  # [N, W], of the masks afterwards
+    words: Array,  # [N, W], of the masks afterwards
     area: Int64s,  # [N]
 ) -> None:
     """Give every overlap of two masks to one owner, pair by pair in the order, on the masks' current state."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Floats, Int32s, Int64s, Masks, chunks, labels_of, pack, put, tensor, unpack
 
 
 def pack_logits(
-    logits: Any, rows: int, cols: int, offset: float, words: Any, area: Int64s, box: Int32s, stability: Floats
+    logits: Array, rows: int, cols: int, offset: float, words: Array, area: Int64s, box: Int32s, stability: Floats
 ) -> None:
     """Threshold logits [N, h, w] at 0 inside the content: words, area, box, and stability [N]."""
     planes = tensor(logits)
@@ -27,14 +26,14 @@ def pack_logits(
         _measure(F.pad(bits, (0, w - cols, 0, h - rows)), area[part], box[part])
 
 
-def measure(words: Any, h: int, w: int, area: Int64s, box: Int32s) -> None:
+def measure(words: Array, h: int, w: int, area: Int64s, box: Int32s) -> None:
     """Area [N] and box [N, 4] of words [N, W]."""
     packed = tensor(words)
     for part in chunks(len(packed), h * w):
         _measure(unpack(packed[part], h * w).reshape(-1, h, w), area[part], box[part])
 
 
-def to_labels(masks: Masks, labels: Any) -> None:
+def to_labels(masks: Masks, labels: Array) -> None:
     """Which of the disjoint masks holds each pixel, -1 where none does: labels [h, w]."""
     words, _, _, h, w = masks
     put(labels, labels_of(tensor(words), (h, w)))

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Masks, chunks, common, iou, put, tensor
 
 
-def intersections(a: Masks, b: Masks, out: Any) -> None:
+def intersections(a: Masks, b: Masks, out: Array) -> None:
     """Common pixels of all pairs: out [N, M]."""
     put(out, _common(a, b).to(torch.int32))
 
 
-def mask_iou(a: Masks, b: Masks, out: Any) -> None:
+def mask_iou(a: Masks, b: Masks, out: Array) -> None:
     """IoU of all pairs: out [N, M]."""
     inter = _common(a, b)
     put(out, iou(inter, tensor(a[1], inter), tensor(b[1], inter)))
 
 
-def max_iou(a: Masks, b: Masks, best: Any, index: Any) -> None:
+def max_iou(a: Masks, b: Masks, best: Array, index: Array) -> None:
     """Highest IoU of each mask with any other, and the first that reaches it: best, index [N]; 0 and -1 for none."""
     a_words, b_words, pixels = tensor(a[0]), tensor(b[0]), a[3] * a[4]
     best[:], index[:] = 0.0, -1

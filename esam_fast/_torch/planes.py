@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from esam_fast._arrays import Array
 from esam_fast._torch.bits import Int64s, Masks, labels_of, put, tensor, unpack
 
 
 def entity_planes(
-    planes: Any, masks: Masks, kept: Masks, owner: Int64s, entities: Masks, least: float, out: Any
+    planes: Array, masks: Masks, kept: Masks, owner: Int64s, entities: Masks, least: float, out: Array
 ) -> None:
     """See `esam_fast.ops.entity_planes`: planes [M, h, w] of M masks, what they keep, and K entities: out [K, h, w]."""
     logits = tensor(planes)

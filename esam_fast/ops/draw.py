@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
+from esam_fast._arrays import Array
 from esam_fast._backend import run
 from esam_fast.masks import Int, MaskGrid
 from esam_fast.ops.packing import pack_logits
 
 
-def draw_labels(planes: Any, grid: MaskGrid, *, backend: str | None = None) -> Any:
+def draw_labels(planes: Array, grid: MaskGrid, *, backend: str | None = None) -> Array:
     """Give each image pixel to the plane with the largest positive bilinear sample.
 
     Samples lie at half-pixel centres and use content only; blending is vertical first, in float32 without fused
@@ -41,7 +40,7 @@ def draw_labels(planes: Any, grid: MaskGrid, *, backend: str | None = None) -> A
     return labels
 
 
-def measure_labels(labels: Any, n: int, *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
+def measure_labels(labels: Array, n: int, *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
     """Area and box of each label of a map.
 
     Args:

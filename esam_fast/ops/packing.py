@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
+from esam_fast._arrays import Array
 from esam_fast._backend import run
 from esam_fast.masks import Float, Int, PackedMasks, measured, words_per_mask
 
 
 def pack_logits(
-    logits: Any,
+    logits: Array,
     rows: int | None = None,
     cols: int | None = None,
     offset: float = 1.0,
@@ -52,7 +52,7 @@ def pack_logits(
     return PackedMasks(words, area, box, (h, w)), stability
 
 
-def measure(words: Any, shape: tuple[int, int], *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
+def measure(words: Array, shape: tuple[int, int], *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
     """Area and box of masks already packed.
 
     Args:

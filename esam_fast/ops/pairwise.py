@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays
+from esam_fast._arrays import Array
 from esam_fast._backend import run
 from esam_fast.masks import PackedMasks, check_masks
 
 
-def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Any:
+def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Array:
     """IoU of every mask of `a` with every mask of `b`; 0 where the union is empty.
 
     Args:
@@ -30,7 +29,7 @@ def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> A
     return _pairs("mask_iou", a, b, np.float64, backend)
 
 
-def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Any:
+def intersections(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> Array:
     """Common pixels of every mask of `a` with every mask of `b`.
 
     Args:
@@ -73,7 +72,7 @@ def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
     check_masks("b", b, check_masks("a", a))
 
 
-def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> Any:
+def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> Array:
     _check_pair(a, b)
     out = _arrays.empty(a.words, (len(a), len(b)), dtype)
     run(f"pairwise.{name}", backend, a.raw, b.raw, out=(out,))

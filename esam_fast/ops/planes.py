@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from esam_fast import _arrays, _check
+from esam_fast._arrays import Array
 from esam_fast._backend import resolve, run
 from esam_fast.masks import Float, Int, PackedMasks, check_masks
 
@@ -14,8 +13,14 @@ LEAST = np.float32(1e-6)  # of a logit whose bit is set
 
 
 def entity_planes(
-    logits: Any, masks: PackedMasks, kept: PackedMasks, owner: Int, entities: PackedMasks, *, backend: str | None = None
-) -> Any:
+    logits: Array,
+    masks: PackedMasks,
+    kept: PackedMasks,
+    owner: Int,
+    entities: PackedMasks,
+    *,
+    backend: str | None = None,
+) -> Array:
     """One logit plane an entity, for `draw_labels`.
 
     The plane is the maximum over the entity's members. Where a member lost pixels, its logit becomes

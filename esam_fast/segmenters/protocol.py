@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
+from esam_fast._arrays import Array, Device
 from esam_fast.config import MmgConfig
 from esam_fast.masks import Float, MaskGrid, PointMasks
 
@@ -50,14 +51,14 @@ class Segmenter(Protocol):
         A point none of whose scores reaches `min_score` may come back with empty masks.
         """
 
-    def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Any:
+    def logits(self, embedding: Any, points: Float, channels: NDArray[np.int8]) -> Array:
         """Mask logits float32 [N, grid.height, grid.width] of one output `channels[i]` for each point.
 
         NumPy, or a torch tensor, as the words of `masks`: what is on a GPU stays there until it is drawn.
         """
 
 
-def gpu(segmenter: Segmenter) -> Any:
+def gpu(segmenter: Segmenter) -> Device:
     """The torch.device of the GPU that a segmenter says it works on; None: on none."""
     device = getattr(segmenter, "device", None)
     return device if getattr(device, "type", None) == "cuda" else None
@@ -102,6 +103,6 @@ def check_answer(segmenter: Segmenter, answer: PointMasks, grid: MaskGrid, n_poi
     return answer
 
 
-def check_logits(segmenter: Segmenter, logits: Any, grid: MaskGrid, n: int) -> Any:
+def check_logits(segmenter: Segmenter, logits: Array, grid: MaskGrid, n: int) -> Array:
     """Refuse logits of a wrong shape or dtype, or that are not finite, naming the segmenter."""
     return _check.finite_either(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 
-from esam_fast._arrays import host
+from esam_fast._arrays import Array, host
 from esam_fast.masks import Int, Labels, MaskGrid
 from esam_fast.ops import draw_labels, measure_labels
 
 
 def label_map(
-    planes: Any, grid: MaskGrid, min_region_area: int, *, backend: str | None = None
+    planes: Array, grid: MaskGrid, min_region_area: int, *, backend: str | None = None
 ) -> tuple[Labels, Int, Labels]:
     """Draw planes float32 [K, h, w]: labels int32 [H, W] (k + 1 for plane k), areas int64 [K], boxes int32 [K, 4].
 

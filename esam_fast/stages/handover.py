@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,13 @@ class Entities:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def scored(self) -> ScoredMasks:
+        """The entities, K, each with what its highest-scored member (ties: the first) came from."""
+        by_entity = np.lexsort((-self.members.scores, self.owner))
+        _, first = np.unique(self.owner[by_entity], return_index=True)
+        best = self.members.take(by_entity[first])
+        return replace(best, masks=self.masks, scores=self.scores)
 
 
 def best_levels(scores: Float) -> Int:
