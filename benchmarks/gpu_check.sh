@@ -56,7 +56,7 @@ print(info)
 assert "cuda" in info["backends"], "the kernels are built or found on no device"
 '
 step parity 150 "$python" -P -m pytest -q --hypothesis-seed="$seed" tests/ops \
-  tests/test_stages.py tests/test_pipeline_oracle.py -k "cuda and not emulated and not thousands"
+  tests/pipeline/test_stages.py tests/pipeline/test_pipeline_oracle.py -k "cuda and not emulated and not thousands"
 # torch's cache would hand out parts of one large allocation, in which nothing is out of bounds.
 step memcheck 100 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool memcheck --error-exitcode 9 \
   "$python" -P -m pytest -q -x -p no:faulthandler tests/ops -k "cuda and not emulated and (by_hand or 65 or large)"

@@ -24,11 +24,18 @@ EXPECTED = [name for name in os.environ.get("ESAM_EXPECT_BACKENDS", "").split(",
 HERE = [*available(), *(["emulated"] if "native" in [*available(), *EXPECTED] else [])]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", metavar="NAME", help="Only the tests that run on this backend.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The slow backends run the tests of the ops, and torch some whole images; the others would take them minutes."""
+    only = config.getoption("backend")
 
     def wanted(item: pytest.Item) -> bool:
         given = item.callspec.params.get("backend") if hasattr(item, "callspec") else None
+        if only not in (None, given):
+            return False
         if item.path.parent.name == "ops" or given not in ("emulated", "torch"):
             return True
         return given == "torch" and item.name.startswith("test_every_switch")

@@ -91,17 +91,21 @@ def _module(cache: Path) -> ModuleType:
     folder = cache / hashlib.sha256(state.encode()).hexdigest()[:16]
     library = folder / f"emulated_cuda{sysconfig.get_config_var('EXT_SUFFIX')}"
     if not library.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        made = folder.with_name(f"{folder.name}.{os.getpid()}")  # several processes may be at it
+        made.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         includes = [ROOT / "csrc", HERE, Path(pybind11.get_include()), Path(sysconfig.get_paths()["include"])]
         flags = [*FLAGS, *(f"-I{path}" for path in includes)]
-        objects = [folder / f"{path.name}.o" for path in sources]
+        objects = [made / f"{path.name}.o" for path in sources]
 
         def compile_one(source: Path, target: Path) -> None:
             _run([compiler, *flags, "-c", str(source), "-o", str(target)])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, objects))
-        _run([compiler, "-shared", *SANITIZE, *map(str, objects), "-o", str(library)])
+        _run([compiler, "-shared", *SANITIZE, *map(str, objects), "-o", str(made / library.name)])
+        os.replace(made / library.name, library)
+        shutil.rmtree(made)
     spec = importlib.util.spec_from_file_location("emulated_cuda", library)
     assert spec is not None
     assert spec.loader is not None

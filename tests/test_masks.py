@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import oracle
 import pytest
+from simulated import GRIDS
 
 from esam_fast import MaskGrid, PackedMasks, PointMasks, build_info, get_num_threads, set_num_threads
 
@@ -119,3 +121,14 @@ def test_threads_and_build_info() -> None:
     if "native" in info["backends"]:
         assert info["simd"] == info["simd_available"][-1]
         assert info["compiler"]
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_grid_equals_oracle(grid):
+    points = grid.point_grid(13)
+    np.testing.assert_array_equal(points, oracle.point_grid(13, grid))
+    np.testing.assert_array_equal(grid.pixels(points), oracle.pixels_of(points, grid))
+    assert (grid.rows, grid.cols) == oracle.content_size(grid)
+    y, x = np.mgrid[: grid.rows, : grid.cols].reshape(2, -1)
+    back = grid.points(y * grid.width + x)
+    np.testing.assert_array_equal(back, oracle.image_points(list(zip(y, x, strict=True)), grid))

@@ -190,14 +190,3 @@ def test_grid_by_hand():
     # Back: pixel 4 is row 1, column 1: x = 1.5 * 25 / 2.5 = 15, y = 1.5 * 36 / 3.6 = 15.
     assert grid.points(np.array([4])).tolist() == [[15, 15]]
     assert grid.point_grid(2).tolist() == [[6.25, 9], [18.75, 9], [6.25, 27], [18.75, 27]]
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_grid_equals_oracle(grid):
-    points = grid.point_grid(13)
-    np.testing.assert_array_equal(points, oracle_ops.point_grid(13, grid))
-    np.testing.assert_array_equal(grid.pixels(points), oracle_ops.pixels_of(points, grid))
-    assert (grid.rows, grid.cols) == oracle_ops.content_size(grid)
-    y, x = np.mgrid[: grid.rows, : grid.cols].reshape(2, -1)
-    back = grid.points(y * grid.width + x)
-    np.testing.assert_array_equal(back, oracle_ops.image_points(list(zip(y, x, strict=True)), grid))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_eval_metric import QUARTERS
+from test_metric import QUARTERS
 
 from esam_fast.cli import main
 from esam_fast.evaluate import datasets, panoptic

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_cli import RESULTS, Fake, fake, files, results_of, run, save
+from test_commands import RESULTS, Fake, fake, files, results_of, run, save
 
 import esam_fast
 from esam_fast.cli.inputs import plan
@@ -252,11 +252,11 @@ def test_names_that_stdout_cannot_print(photos, encoding):
     for name in names:
         save(photos / "J" / name)
     program = (
-        "import sys; sys.path.insert(0, sys.argv.pop(1)); import esam_fast, test_cli\n"
-        "esam_fast.load_segmenter, esam_fast.Esam = lambda *_: test_cli.Fake, test_cli.Fake\n"
+        "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; import esam_fast, test_commands\n"
+        "esam_fast.load_segmenter, esam_fast.Esam = lambda *_: test_commands.Fake, test_commands.Fake\n"
         "from esam_fast.cli import main; main()"
     )
-    command = [sys.executable, "-c", program, str(Path(__file__).parent), "segment", "J", "--out", "out"]
+    command = [sys.executable, "-c", program, *map(str, Path(__file__).parents[:2]), "segment", "J", "--out", "out"]
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(esam_fast.__file__).parents[1])}
     done = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr

@@ -15,9 +15,8 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from entity_maps import FullDisk, entity_map, stages
 from PIL import Image
-from test_export import FullDisk, entity_map
-from test_render import stages
 
 import esam_fast
 from esam_fast import EsamConfig, _files

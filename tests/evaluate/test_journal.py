@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from test_eval_cli import DRIVER, arguments, drive, painted
+from test_eval_commands import DRIVER, arguments, drive, painted
 
 from esam_fast.evaluate.journal import Journal, JournalError
 

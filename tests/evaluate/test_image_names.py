@@ -8,7 +8,7 @@ import os
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_eval_metric import QUARTERS, codes_of
+from test_metric import QUARTERS, codes_of
 
 from esam_fast.cli import main
 from esam_fast.evaluate import datasets, metric, names

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as official_mask
-from test_eval_metric import QUARTERS, codes_of, quarters
+from test_metric import QUARTERS, codes_of, quarters
 
 from esam_fast import rle
 from esam_fast.evaluate import codes, datasets, metric

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from test_eval_metric import QUARTERS, codes_of, partition
+from test_metric import QUARTERS, codes_of, partition
 
 from esam_fast import rle
 from esam_fast.evaluate import codes, datasets

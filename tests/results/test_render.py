@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from test_export import blobs, entity_map
+from entity_maps import blobs, entity_map, stages
 
-from esam_fast import PackedMasks, render
-from esam_fast.masks import ScoredMasks
+from esam_fast import render
 from esam_fast.render import entity_colours, overlay, steps, strip
 from esam_fast.scene import scene
 
@@ -144,12 +143,6 @@ def test_overlapping_masks_shine_through():
     picture = strip(np.zeros((60, 90, 3), np.uint8), {"masks": masks})[:, 98:]
     middle = picture[-34:-20]  # rows 30 to 44 of the masks
     assert len(np.unique(middle[3, [24, 49, 74]], axis=0)) == 3
-
-
-def stages():
-    masks = PackedMasks.from_bool(np.stack([np.eye(8, dtype=np.bool_), np.ones((8, 8), np.bool_)]))
-    scored = ScoredMasks(masks, *np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32), np.zeros(2, np.int8))
-    return {"mmg": scored, "part": scored, "subpart": scored, "emr": masks, "usr": masks}
 
 
 def test_steps():

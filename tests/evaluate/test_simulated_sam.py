@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_eval_metric import partition
+from test_metric import partition
 
 from esam_fast import Esam, EsamConfig
 from esam_fast.evaluate import ablation, published

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 import cv2
 import numpy as np
 import pytest
+from entity_maps import blobs, entity_map
 from PIL import Image, ImageDraw
-from test_export import blobs, entity_map
 from test_polygons import filled
 
 from esam_fast.export import cvat, geojson, labelme, yolo

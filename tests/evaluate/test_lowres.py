@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_eval_cli import results_of_another_tool
-from test_eval_datasets import coco, write
-from test_eval_metric import QUARTERS, codes_of
+from test_datasets import coco, write
+from test_eval_commands import results_of_another_tool
+from test_metric import QUARTERS, codes_of
 
 from esam_fast.cli import main
 from esam_fast.evaluate import datasets

@@ -262,7 +262,7 @@ def test_hq_sam() -> None:
 
 
 def test_the_benchmark_runs_and_memory_stays_small() -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "bench_sam.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "bench_sam.py"
     done = subprocess.run([sys.executable, script, "--memory", "320"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "320 prompts to bits" in done.stdout

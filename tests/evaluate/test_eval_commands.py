@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from pycocotools import mask as official_mask
-from test_eval_metric import QUARTERS, partition
+from test_metric import QUARTERS, partition
 
 from esam_fast.cli import main
 

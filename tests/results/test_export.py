@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import subprocess
@@ -12,40 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from entity_maps import FullDisk, blobs, entity_map
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from esam_fast import EntityMap, MaskGrid, _files, export
-
-
-def entity_map(labels: np.ndarray) -> EntityMap:
-    """An EntityMap of a label map whose labels 1..K all occur."""
-    labels = np.asarray(labels, np.int32)
-    count = int(labels.max())
-    where = [np.argwhere(labels == k + 1) for k in range(count)]
-    boxes = [[*w.min(0)[::-1], *(w.max(0)[::-1] + 1)] for w in where]
-    return EntityMap(
-        labels=labels,
-        scores=np.linspace(0.9, 0.5, count, dtype=np.float32),
-        areas=np.array([len(w) for w in where], np.int64),
-        boxes=np.array(boxes, np.int32).reshape(-1, 4),
-        points=np.array([w[0][::-1] + 0.5 for w in where], np.float32).reshape(-1, 2),
-        stability=np.linspace(0.8, 0.7, count, dtype=np.float32),
-        timings={"total": 0.5},
-        grid=MaskGrid(8, 8, 8.0, 8.0, *labels.shape),
-    )
-
-
-def blobs(height: int, width: int, count: int, seed: int = 0) -> np.ndarray:
-    """A Voronoi map with holes; int32 [height, width], every label of 1..count there."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    sites = rng.uniform(0, 1, (count, 2)) * (height, width)
-    labels = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1) + 1
-    labels[rng.random((height, width)) < 0.05] = 0
-    return (np.unique(labels, return_inverse=True)[1].reshape(height, width)).astype(np.int32)
-
+from esam_fast import _files, export
 
 SHAPES = {
     "blobs": blobs(61, 83, 40),
@@ -184,17 +155,6 @@ def test_pictures_are_rgb(tmp_path, suffix):
 
 
 # Whole or not at all
-
-
-class FullDisk(io.BufferedRandom):
-    """A new file that takes no more than its buffer holds."""
-
-    def __init__(self, path: Path) -> None:
-        path.touch()
-        super().__init__(io.FileIO(path, "r+"))
-
-    def flush(self) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_an_older_file_is_replaced(tmp_path):

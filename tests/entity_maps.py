@@ -1,0 +1,58 @@
+"""Results made by hand, and a disk that is full, for the tests of what is written and drawn."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+
+from esam_fast import EntityMap, MaskGrid, PackedMasks
+from esam_fast.masks import ScoredMasks
+
+
+def entity_map(labels: np.ndarray) -> EntityMap:
+    """An EntityMap of a label map whose labels 1..K all occur."""
+    labels = np.asarray(labels, np.int32)
+    count = int(labels.max())
+    where = [np.argwhere(labels == k + 1) for k in range(count)]
+    boxes = [[*w.min(0)[::-1], *(w.max(0)[::-1] + 1)] for w in where]
+    return EntityMap(
+        labels=labels,
+        scores=np.linspace(0.9, 0.5, count, dtype=np.float32),
+        areas=np.array([len(w) for w in where], np.int64),
+        boxes=np.array(boxes, np.int32).reshape(-1, 4),
+        points=np.array([w[0][::-1] + 0.5 for w in where], np.float32).reshape(-1, 2),
+        stability=np.linspace(0.8, 0.7, count, dtype=np.float32),
+        timings={"total": 0.5},
+        grid=MaskGrid(8, 8, 8.0, 8.0, *labels.shape),
+    )
+
+
+def blobs(height: int, width: int, count: int, seed: int = 0) -> np.ndarray:
+    """A Voronoi map with holes; int32 [height, width], every label of 1..count there."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    sites = rng.uniform(0, 1, (count, 2)) * (height, width)
+    labels = ((y[..., None] - sites[:, 0]) ** 2 + (x[..., None] - sites[:, 1]) ** 2).argmin(-1) + 1
+    labels[rng.random((height, width)) < 0.05] = 0
+    return (np.unique(labels, return_inverse=True)[1].reshape(height, width)).astype(np.int32)
+
+
+def stages():
+    masks = PackedMasks.from_bool(np.stack([np.eye(8, dtype=np.bool_), np.ones((8, 8), np.bool_)]))
+    scored = ScoredMasks(masks, *np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32), np.zeros(2, np.int8))
+    return {"mmg": scored, "part": scored, "subpart": scored, "emr": scored, "usr": scored}
+
+
+class FullDisk(io.BufferedRandom):
+    """A new file that takes no more than its buffer holds."""
+
+    def __init__(self, path: Path) -> None:
+        path.touch()
+        super().__init__(io.FileIO(path, "r+"))
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
