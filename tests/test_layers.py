@@ -35,6 +35,7 @@ LAYERS = [
     "stages segmenters",
     "session",
     "views",
+    "joining",
     "pipeline",
     "amg",
     "evaluate",
