@@ -251,7 +251,7 @@ def test_random_views_equal_the_oracle(seed: int) -> None:
     height, width = int(rng.integers(20, 40)), int(rng.integers(24, 56))
     tile = None if seed % 6 == 5 else int(rng.integers(14, 40))
     views = Views(tile, 5 if tile is None else int(rng.integers(0, tile - 5)), bool(tile is None or seed % 2))
-    layout = views.layout(height, width)
+    layout = views.layout(height, width, int(rng.integers(width)))
     truth = voronoi((height, width), int(rng.integers(2, 9)), rng)
     maps, seen = [], []
     for view in layout.views:
