@@ -38,7 +38,7 @@ def label_at(seen: Seen, y: int, x: int) -> int:
 
 
 def joined(views: list[Seen], height: int, width: int, wrap: bool) -> dict[str, Any]:
-    turns = (-1, 0, 1) if wrap else (0,)
+    turns = (-1, 0, 1, 2) if wrap else (0,)  # a panorama's views may begin anywhere in it
 
     owner = {}
     for y, x in product(range(height), range(width)):

@@ -34,6 +34,7 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
+    "joining",
     "views _ahead",
     "pipeline",
     "amg",

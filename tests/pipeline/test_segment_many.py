@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from painted import Painted, painted
 from PIL import Image
-from test_views import Painted, painted
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig
 from esam_fast._ahead import in_order
