@@ -24,7 +24,7 @@ LAYERS = [
     "config",
     "_core",
     "_backend",
-    "masks",
+    "masks changes",
     "_numba _torch _cuda",
     "ops",
     "_image_file _image_checks _download _checkpoint_file",
@@ -38,6 +38,7 @@ LAYERS = [
     "amg",
     "evaluate",
     "profiling",
+    "report",
     "esam_fast",  # the facade: its names, for users
     "cli",
 ]
