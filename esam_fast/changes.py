@@ -1,4 +1,4 @@
-"""What became of the entities of one label map in another: kept, split, merged, gone, new."""
+"""What became of the entities of one label map in another: kept, resized, split, merged, gone, new."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from esam_fast import _check
 
-SAME = 0.5  # IoU from which two entities that share ground with no other are the same one
+SAME = 0.5  # IoU from which an entity counts as kept
 
 
-class Kept(NamedTuple):
+class Pair(NamedTuple):
     """An entity of `before` that is one of `after`, and their IoU."""
 
     before: int
@@ -27,12 +27,14 @@ class Changes(NamedTuple):
 
     Attributes:
         kept: pairs related to each other alone, of an IoU of at least `SAME`; the least alike first.
+        resized: such pairs of a lower IoU.
         split: entities of `before` related to several of `after`: these.
         merged: entities of `after` related to several of `before`: these.
-        went: entities of `before` that are none of that. came: such entities of `after`.
+        went: entities of `before` related to none. came: such entities of `after`.
     """
 
-    kept: tuple[Kept, ...]
+    kept: tuple[Pair, ...]
+    resized: tuple[Pair, ...]
     split: dict[int, tuple[int, ...]]
     merged: dict[int, tuple[int, ...]]
     went: tuple[int, ...]
@@ -58,18 +60,15 @@ def changes(before: NDArray[np.int32], after: NDArray[np.int32]) -> Changes:
             forth[a].append(b)
             back[b].append(a)
             iou[a, b] = shared / (area_before[a] + area_after[b] - shared)
-    alone = [(a, found[0]) for a, found in forth.items() if len(found) == 1 and len(back[found[0]]) == 1]
-    kept = tuple(sorted((Kept(a, b, iou[a, b]) for a, b in alone if iou[a, b] >= SAME), key=lambda pair: pair.iou))
-    split = {a: tuple(found) for a, found in forth.items() if len(found) > 1}
-    merged = {b: tuple(found) for b, found in back.items() if len(found) > 1}
-    known_before = {pair.before for pair in kept} | set(split) | {a for found in merged.values() for a in found}
-    known_after = {pair.after for pair in kept} | set(merged) | {b for found in split.values() for b in found}
+    alone = [Pair(a, b[0], iou[a, b[0]]) for a, b in forth.items() if len(b) == 1 and len(back[b[0]]) == 1]
+    alone.sort(key=lambda pair: pair.iou)
     return Changes(
-        kept,
-        split,
-        merged,
-        tuple(a for a in forth if a not in known_before),
-        tuple(b for b in back if b not in known_after),
+        tuple(pair for pair in alone if pair.iou >= SAME),
+        tuple(pair for pair in alone if pair.iou < SAME),
+        {a: tuple(found) for a, found in forth.items() if len(found) > 1},
+        {b: tuple(found) for b, found in back.items() if len(found) > 1},
+        tuple(a for a, found in forth.items() if not found),
+        tuple(b for b, found in back.items() if not found),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from esam_fast.changes import Kept, changes, overlaps
+from esam_fast.changes import Pair, changes, overlaps
 
 
 def row(*runs):
@@ -18,14 +18,14 @@ def row(*runs):
 
 def test_kept():
     found = changes(row((1, 10), (2, 10)), row((7, 8), (3, 12)))
-    assert found.kept == (Kept(1, 7, 8 / 10), Kept(2, 3, 10 / 12))
-    assert found[1:] == ({}, {}, (), ())
+    assert found.kept == (Pair(1, 7, 8 / 10), Pair(2, 3, 10 / 12))
+    assert found[1:] == ((), {}, {}, (), ())
 
 
 def test_split():
     found = changes(row((1, 20), (2, 5)), row((1, 12), (2, 8), (3, 5)))
     assert found.split == {1: (1, 2)}
-    assert found.kept == (Kept(2, 3, 1.0),)
+    assert found.kept == (Pair(2, 3, 1.0),)
     assert found.merged == {}
     assert (found.went, found.came) == ((), ())
 
@@ -39,7 +39,7 @@ def test_merged():
 
 def test_split_and_merged_at_once():
     found = changes(row((1, 20), (2, 10)), row((1, 12), (2, 18)))
-    assert found.kept == (Kept(2, 2, 10 / 18), Kept(1, 1, 12 / 20))  # 8 of 20 and of 18 pixels: no more than half
+    assert found.kept == (Pair(2, 2, 10 / 18), Pair(1, 1, 12 / 20))  # 8 of 20 and of 18 pixels: no more than half
     found = changes(row((1, 20), (2, 9)), row((1, 12), (2, 15), (3, 2)))
     assert found.split == {1: (1, 2), 2: (2, 3)}
     assert found.merged == {2: (1, 2)}
@@ -49,16 +49,16 @@ def test_split_and_merged_at_once():
 def test_came_and_went():
     found = changes(row((1, 10), (0, 10), (2, 4)), row((0, 10), (1, 10), (2, 4)))
     assert (found.went, found.came) == ((1,), (1,))
-    assert found.kept == (Kept(2, 2, 1.0),)
+    assert found.kept == (Pair(2, 2, 1.0),)
 
 
 def test_exactly_half_is_not_related_and_half_an_iou_is_the_same():
     found = changes(row((1, 10), (0, 5)), row((0, 5), (1, 10)))
     assert (found.went, found.came) == ((1,), (1,))  # 5 of 10
     found = changes(row((1, 10), (0, 10)), row((1, 20)))
-    assert found.kept == (Kept(1, 1, 0.5),)
+    assert found.kept == (Pair(1, 1, 0.5),)
     found = changes(row((1, 10), (0, 11)), row((1, 21)))
-    assert (found.kept, found.went, found.came) == ((), (1,), (1,))
+    assert (found.kept, found.resized) == ((), (Pair(1, 1, 10 / 21),))
 
 
 def test_the_least_alike_comes_first():
@@ -68,7 +68,7 @@ def test_the_least_alike_comes_first():
 
 def test_no_entities():
     empty = np.zeros((3, 4), np.int32)
-    assert changes(empty, empty) == ((), {}, {}, (), ())
+    assert changes(empty, empty) == ((), (), {}, {}, (), ())
     assert changes(empty, empty + 1).came == (1,)
 
 
@@ -87,7 +87,7 @@ maps = arrays(np.int32, (5, 7), elements=st.integers(0, 4))
 def test_every_label_is_somewhere_and_the_way_back_mirrors(a, b):
     forth, back = changes(a, b), changes(b, a)
     assert (forth.split, forth.merged, forth.went, forth.came) == (back.merged, back.split, back.came, back.went)
-    known = {p.before for p in forth.kept} | set(forth.split) | {x for m in forth.merged.values() for x in m}
+    known = {p.before for p in forth.kept + forth.resized} | set(forth.split) | {x for m in forth.merged.values() for x in m}
     assert known | set(forth.went) == set(np.unique(a).tolist()) - {0}
     assert not known & set(forth.went)
 

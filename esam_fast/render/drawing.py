@@ -42,7 +42,7 @@ def tinted(
     """
     seen, border = labels, borders(labels)
     if under is not None:
-        seen = np.where((under > 0) & stripes(labels.shape, 2), under, labels)
+        seen = np.where((under > 0) & stripes(labels.shape, 5), under, labels)
         border |= borders(under)
     share = np.full(len(colours), alpha)
     if marks is not None:

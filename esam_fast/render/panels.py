@@ -27,7 +27,7 @@ def side_by_side(panels: list[Panel], *, legend: bool = False) -> Image:
     """The panels in a row, all pictures of one size, on white; with a line that explains hatching and stripes."""
     width = panels[0].picture.shape[1]
     wanted = [_title(panel, 24) for panel in panels]
-    high = 24 * min(1.0, width / max(title.shape[1] for title in wanted))
+    high = 24 * min(1.0, width / (24 + max(title.shape[1] for title in wanted)))
     titles = [_title(panel, high) for panel in panels]
     band = max(title.shape[0] for title in titles) + 2 * _GAP
     row = np.hstack([_framed(title, panel.picture, band) for title, panel in zip(titles, panels, strict=True)])
