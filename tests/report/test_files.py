@@ -149,6 +149,13 @@ def test_hostile_names_stay_text(tmp_path, name):
     assert (tmp_path / "run" / "index.html").read_bytes() == page.read_bytes()  # no name ever gets into HTML
 
 
+def test_the_page_names_no_address_on_a_network():
+    for path in (Path(report.__file__).parent / "page").iterdir():
+        content = path.read_text("utf-8")
+        assert "http" not in content, path.name
+        assert 'src="//' not in content, path.name
+
+
 def test_names_that_look_alike_have_files_of_their_own():
     names = ["a/b.png", "a-b.png", "A/B.png", "a/b.jpg", "a b"]
     assert len({key_of(name).casefold() for name in names}) == len(names)

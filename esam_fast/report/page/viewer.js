@@ -4,7 +4,11 @@
 const FAINT = 0.35; // share of the colour left to what a stage did not change; as in render/drawing.py
 const ACCENT = [255, 225, 0];
 
-const viewer = { image: null, data: null, layers: [], at: 0, hovered: 0, selected: 0, kept: new Map() };
+// `layers` holds null for the bare image, the stages, and the result; `at` is the one shown, `title` its title, which
+// stays from image to image. `kept` holds the data of the images that were opened last.
+const viewer = {
+  image: null, data: null, layers: [], at: 0, title: "Result", hovered: 0, selected: 0, kept: new Map(),
+};
 
 // An image's script calls this; `load` waits for it.
 esam.image = (data) => viewer.kept.set(data.key, data);
@@ -58,6 +62,8 @@ function show(data) {
   viewer.data = data;
   const final = { ...opened(data.map), title: "Result", counts: { entities: data.scores.length } };
   viewer.layers = [null, ...data.stages.map(opened), final];
+  const same = viewer.layers.findIndex((layer) => titleOf(layer) === viewer.title);
+  viewer.at = same < 0 ? viewer.layers.length - 1 : same;
   const picture = byId("picture");
   picture.style.aspectRatio = `${data.map.width} / ${data.map.height}`;
   picture.style.setProperty("--ratio", data.map.width / data.map.height);
@@ -65,7 +71,7 @@ function show(data) {
   setLimits();
   listEntities();
   showTimes();
-  chooseStage(viewer.layers.length - 1);
+  chooseStage(viewer.at);
   byId("viewer").setAttribute("data-state", "ready");
 }
 
@@ -76,13 +82,16 @@ function showStages() {
     const label = make("label");
     const input = make("input", "", { type: "radio", name: "stage", value: i });
     input.addEventListener("change", () => chooseStage(i));
-    label.append(input, make("span", layer === null ? "Image" : titleOf(layer), { title: `key ${i}` }));
+    label.append(input, make("span", summaryOf(layer), { title: `key ${i}` }));
     return label;
   });
   byId("stages").replaceChildren(make("legend", "Show"), ...choices);
 }
 
-function titleOf(layer) {
+const titleOf = (layer) => (layer === null ? "Image" : layer.title);
+
+function summaryOf(layer) {
+  if (layer === null) return titleOf(layer);
   const counts = Object.entries(layer.counts).map(([word, n]) =>
     word === "entities" ? entityCount(n) : `${n} ${word}`);
   return `${layer.title}: ${counts.join(", ") || "no change"}`;
@@ -90,6 +99,7 @@ function titleOf(layer) {
 
 function chooseStage(i) {
   viewer.at = i;
+  viewer.title = titleOf(viewer.layers[i]);
   byId("stages").querySelectorAll("input")[i].checked = true;
   repaint();
   showLegend();
@@ -158,8 +168,8 @@ function areaLimit() {
   const { areas } = viewer.data;
   const at = Number(byId("area").value);
   if (at === 0 || areas.length === 0) return 0;
-  const [low, high] = [Math.min(...areas), Math.max(...areas)].map(Math.log);
-  return Math.floor(Math.exp(low + ((high - low) * at) / 100));
+  const [least, most] = [Math.min(...areas), Math.max(...areas)];
+  return Math.min(most, Math.round(least * (most / least) ** (at / 100)));
 }
 
 function passes(label) {
