@@ -87,7 +87,11 @@ maps = arrays(np.int32, (5, 7), elements=st.integers(0, 4))
 def test_every_label_is_somewhere_and_the_way_back_mirrors(a, b):
     forth, back = changes(a, b), changes(b, a)
     assert (forth.split, forth.merged, forth.went, forth.came) == (back.merged, back.split, back.came, back.went)
-    known = {p.before for p in forth.kept + forth.resized} | set(forth.split) | {x for m in forth.merged.values() for x in m}
+    known = (
+        {p.before for p in forth.kept + forth.resized}
+        | set(forth.split)
+        | {x for m in forth.merged.values() for x in m}
+    )
     assert known | set(forth.went) == set(np.unique(a).tolist()) - {0}
     assert not known & set(forth.went)
 

@@ -222,7 +222,9 @@ def test_steps():
 def test_what_a_step_changed_is_outlined_in_its_colour():
     picture = steps(IMAGE, three_steps())
     panels = np.split(picture[30:150], 4, axis=1)
-    split, merged, added = ((np.abs(np.stack(panels).astype(int) - MARKS[word]).max(-1) < 2).sum((1, 2)) for word in MARKS)
+    split, merged, added = (
+        (np.abs(np.stack(panels).astype(int) - MARKS[word]).max(-1) < 2).sum((1, 2)) for word in MARKS
+    )
     assert split[:2].sum() == split[3] == merged[:2].sum() == merged[3] == added[:3].sum() == 0
     assert min(split[2], merged[2], added[3]) > 100
 
@@ -245,5 +247,8 @@ def test_enlarged_borders_are_smooth():
 
 def test_a_zero_is_not_an_eight():
     zero, eight = text("0", 40), text("8", 40)
-    assert zero[zero.shape[0] // 2 - 5 : zero.shape[0] // 2 + 5, zero.shape[1] // 2 - 3 : zero.shape[1] // 2 + 3].max() == 0
+    assert (
+        zero[zero.shape[0] // 2 - 5 : zero.shape[0] // 2 + 5, zero.shape[1] // 2 - 3 : zero.shape[1] // 2 + 3].max()
+        == 0
+    )
     assert eight[:, eight.shape[1] // 2].max() == 255

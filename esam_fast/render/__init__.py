@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast.render.colours import ALPHA as ALPHA
-from esam_fast.render.colours import Image, Labels, entity_colours
+from esam_fast.render.colours import Image, Labels
+from esam_fast.render.colours import entity_colours as entity_colours
 from esam_fast.render.drawing import tinted, write_ids
 from esam_fast.render.panels import MARKS, Panel, side_by_side
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
@@ -51,17 +52,17 @@ def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = AL
         alpha: share of the colour in the mix, 0 to 1.
     """
     small = shrunk(image, PANEL)
-    final = next((panel for panel in reversed(panels.values()) if panel.dtype != np.bool_), None)
-    like = None if final is None else like_result(image, _over(image, final), small)
+    maps = [panel for panel in panels.values() if panel.dtype != np.bool_]
+    like = like_result(image, _over(image, maps[-1]), small) if maps else None
     drawn = [Panel("Image", small)]
     for name, panel in panels.items():
-        masks = panel.dtype == np.bool_
-        top, under = layers(panel) if masks else (panel.astype(np.int32), None)
-        top = enlarged(top, small) if masks else _over(small, top)
-        under = None if under is None else enlarged(under, small)
-        count = len(panel) if masks else int(top.max())
-        colours = like[1] if panel is final else entity_colours(small, top, like=like, count=count)
-        drawn.append(Panel(name, tinted(small, top, colours, alpha, under=under)))
+        if panel.dtype == np.bool_:
+            labels, under = (enlarged(layer, small) for layer in layers(panel))
+            colours = entity_colours(small, labels, like=like, count=len(panel))
+        else:
+            labels, under = _over(small, panel), None
+            colours = entity_colours(small, labels, like=like)
+        drawn.append(Panel(name, tinted(small, labels, colours, alpha, under=under)))
     return side_by_side(drawn)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -123,7 +123,7 @@ def text(words: str, high: float) -> Image:
 
     Pillow's own font: OpenCV's differs from version to version, and in some a 0 with its slash reads as an 8.
     """
-    font = PIL.ImageFont.load_default(max(7.0, 1.4 * high))
+    font = cast(PIL.ImageFont.FreeTypeFont, PIL.ImageFont.load_default(max(7.0, 1.4 * high)))
     left, _, right, _ = font.getbbox(words)
     ascent, descent = font.getmetrics()
     canvas = PIL.Image.new("L", (max(1, round(right - left)), ascent + descent))

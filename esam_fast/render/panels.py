@@ -51,7 +51,7 @@ def _title(panel: Panel, high: float) -> Image:
 def _legend(high: float) -> Image:
     shape = (_square(high)[0], 3 * _square(high)[1])
     bare = hatch(np.full((*shape, 3), 90, np.uint8))
-    both = np.where(stripes(shape, 4)[..., None], np.uint8([[[90, 160, 220]]]), np.uint8([[[230, 150, 90]]]))
+    both = np.array([[230, 150, 90], [90, 160, 220]], np.uint8)[stripes(shape, 4).astype(int)]
     parts = [_swatch(bare), _word("no entity", high), _swatch(both), _word("two masks overlap", high)]
     for name, colour in MARKS.items():
         ring = cv2.copyMakeBorder(np.full((*shape, 3), 200, np.uint8)[4:-4, 4:-4], 4, 4, 4, 4, 0, value=colour)

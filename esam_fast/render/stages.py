@@ -78,7 +78,7 @@ def stages_of(image: Image, entities: Staged, small: Image) -> list[Stage]:
 
 
 def like_result(image: Image, labels: Labels, small: Image) -> tuple[Labels, Image]:
-    """The label map of an image in the size of a smaller one, and its colours: what `entity_colours` takes as `like`."""
+    """The label map of an image in the size of a smaller one, and its colours: `like` of `entity_colours`."""
     colours = entity_colours(image, labels)
     return cv2.resize(labels, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_NEAREST), colours
 

@@ -22,7 +22,7 @@ def packed(labels: NDArray[np.int32]) -> str:
 
 
 def varints(values: NDArray[np.int64]) -> bytes:
-    """Whole numbers from 0 to 2^35 - 1 as LEB128: seven bits a byte, lowest first, the top bit set where more follow."""
+    """Whole numbers, 0 to 2^35 - 1, as LEB128: seven bits a byte, lowest first, the top bit set where more follow."""
     size = 1 + (values[:, None] >= (1 << np.array([7, 14, 21, 28]))).sum(axis=1)
     begin = np.cumsum(size) - size
     out = np.zeros(int(size.sum()), np.uint8)

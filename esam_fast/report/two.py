@@ -38,7 +38,7 @@ def compare(
     """
     folder = Path(folder)
     image = _check.array("image", image, np.uint8, ("H", "W", 3))
-    sides = []
+    sides: list[dict[str, Any]] = []
     for name, given, result in zip("ab", names, (a, b), strict=True):
         labels = _check.array(f"{name}.labels", result.labels, np.int32, image.shape[:2])
         like = (a.labels, entity_colours(image, a.labels)) if sides else None
@@ -67,7 +67,9 @@ def _listed(a: EntityMap, b: EntityMap) -> dict[str, list[dict[str, Any]]]:
         "went": [{"a": [one], "b": []} for one in found.went],
     }
     for entries in listed.values():
-        entries.sort(key=lambda entry: -sum(a.areas[k - 1] for k in entry["a"]) - sum(b.areas[k - 1] for k in entry["b"]))
+        entries.sort(
+            key=lambda entry: -sum(a.areas[k - 1] for k in entry["a"]) - sum(b.areas[k - 1] for k in entry["b"])
+        )
     for kind, pairs in (("resized", found.resized), ("kept", found.kept)):
         listed[kind] = [{"a": [pair.before], "b": [pair.after], "iou": round(pair.iou, 4)} for pair in pairs]
     return listed

@@ -61,7 +61,9 @@ def test_packed_by_hand():
     assert base64.b64decode(packed(labels)) == bytes([1, 2, 6, 2, 0, 3, 8, 1])
 
 
-@given(arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.sampled_from([0, 1, 2, 200, 70_000])))
+@given(
+    arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.sampled_from([0, 1, 2, 200, 70_000]))
+)
 def test_packed_maps_come_back(labels):
     np.testing.assert_array_equal(unpacked(packed(labels), labels.shape), labels)
 
@@ -108,7 +110,9 @@ def test_large_images_are_shown_smaller_and_their_labels_too(tmp_path):
     assert set(np.unique(unpacked(image["map"]["labels"], (941, 1600)))) == set(np.unique(labels))
 
 
-@pytest.mark.parametrize("labels", [np.zeros((5, 8), np.int32), np.ones((1, 1), np.int32), np.ones((1, 3000), np.int32)])
+@pytest.mark.parametrize(
+    "labels", [np.zeros((5, 8), np.int32), np.ones((1, 1), np.int32), np.ones((1, 3000), np.int32)]
+)
 def test_odd_images(tmp_path, labels):
     report.Writer(tmp_path, "A run").add("a.png", np.zeros((*labels.shape, 3), np.uint8), entity_map(labels))
     assert value_of(tmp_path / "report" / "images" / f"{key_of('a.png')}.js")["scores"] == [0.9] * int(labels.max())
@@ -132,8 +136,16 @@ def test_a_run_that_goes_on_keeps_what_is_there(tmp_path):
     assert [(image["name"], image["count"]) for image in index["images"]] == [("1.png", 5), ("2.png", 12)]
 
 
-HOSTILE = ["<img src=x onerror=alert(1)>.jpg", "</script><script>alert(1)</script>", "a\u2028b\nalert(1)//.png", "../../up.png",
-           "\udcff.jpg", "x" * 5000, "CON.png", "日本.png"]  # fmt: skip
+HOSTILE = [
+    "<img src=x onerror=alert(1)>.jpg",
+    "</script><script>alert(1)</script>",
+    "a\u2028b\nalert(1)//.png",
+    "../../up.png",
+    "\udcff.jpg",
+    "x" * 5000,
+    "CON.png",
+    "日本.png",
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))

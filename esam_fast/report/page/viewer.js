@@ -239,7 +239,7 @@ function select(label) {
       ["score", scores[label - 1].toFixed(4)],
       ["stability", stability[label - 1].toFixed(4)],
       ["area", `${areas[label - 1].toLocaleString("en")} px, ${percent(share(label))}`],
-      ["box", `${x1 - x0} × ${y1 - y0} px at ${x0}, ${y0}`],
+      ["box", `${x1 - x0} x ${y1 - y0} px at ${x0}, ${y0}`],
     ]);
     cutOut(label);
   }
