@@ -41,10 +41,16 @@ def blobs(height: int, width: int, count: int, seed: int = 0) -> np.ndarray:
     return (np.unique(labels, return_inverse=True)[1].reshape(height, width)).astype(np.int32)
 
 
-def stages():
-    masks = PackedMasks.from_bool(np.stack([np.eye(8, dtype=np.bool_), np.ones((8, 8), np.bool_)]))
-    scored = ScoredMasks(masks, *np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32), np.zeros(2, np.int8))
-    return {"mmg": scored, "part": scored, "subpart": scored, "emr": scored, "usr": scored}
+def stages(mmg=None, emr=None, usr=None):
+    """Stages of these masks; or of two that overlap, on the grid of `entity_map`."""
+    two = PackedMasks.from_bool(np.stack([np.eye(8, dtype=np.bool_), np.ones((8, 8), np.bool_)]))
+
+    def scored(masks):
+        n = len(masks)
+        return ScoredMasks(masks, *np.ones((2, n), np.float32), np.zeros((n, 2), np.float32), np.zeros(n, np.int8))
+
+    first, refined, completed = (scored(masks or two) for masks in (mmg, emr, usr))
+    return {"mmg": first, "part": first, "subpart": first, "emr": refined, "usr": completed}
 
 
 class FullDisk(io.BufferedRandom):

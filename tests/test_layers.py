@@ -25,7 +25,7 @@ LAYERS = [
     "config",
     "_core",
     "_backend",
-    "masks",
+    "masks changes",
     "_numba _torch _cuda",
     "ops",
     "superpixels images rle weights polygons",
@@ -34,12 +34,13 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
-    "joining",
     "views _ahead",
+    "joining",
     "pipeline",
     "amg",
     "evaluate",
     "profiling",
+    "report",
     "esam_fast",  # the facade: its names, for users
     "cli",
 ]

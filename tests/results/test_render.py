@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from entity_maps import blobs, entity_map, stages
 
-from esam_fast import render
+from esam_fast import PackedMasks, render
+from esam_fast.masks import MaskGrid
 from esam_fast.render import entity_colours, overlay, steps, strip
+from esam_fast.render.drawing import text
+from esam_fast.render.panels import MARKS
+from esam_fast.render.stages import enlarged, stages_of
 from esam_fast.scene import scene
 
 IMAGE = scene(180, 120)
@@ -41,25 +47,45 @@ def test_inside_an_entity_the_picture_is_the_mix():
     image = np.full((40, 60, 3), 100, np.uint8)
     for alpha in (0.0, 0.5, 1.0):
         picture = overlay(image, labels, alpha=alpha)
-        expected = 100 * (1 - alpha) + alpha * entity_colours(image, labels, alpha)[2].astype(float)
+        expected = 100 * (1 - alpha) + alpha * entity_colours(image, labels)[2].astype(float)
         assert np.abs(picture[:, 40:] - expected).max() <= 1
 
 
-def test_between_entities_there_is_a_thin_white_line():
+@pytest.mark.parametrize("ground", [0, 128, 255])
+def test_between_entities_there_is_a_thin_line_that_shows_on_any_ground(ground):
     labels = np.ones((40, 60), np.int32)
     labels[:, 30:] = 2
-    changed = (overlay(np.zeros((40, 60, 3), np.uint8), labels, alpha=0) > 0).any(axis=(0, 2))
-    assert 1 <= changed.sum() <= 3
-    assert changed[29]
+    row = overlay(np.full((40, 60, 3), ground, np.uint8), labels, alpha=0)[20, :, 0].astype(int)
+    line = row[26:34]
+    assert line[3] > 200  # white ...
+    assert line.min() < 140  # ... beside dark
+    assert abs(row - ground)[:26].max() == abs(row - ground)[34:].max() == 0
 
 
-def test_uncovered_pixels_are_gray_and_dim():
+@pytest.mark.parametrize("ground", [0, 255])
+def test_uncovered_pixels_are_gray_dim_and_hatched(ground):
     labels = np.zeros((60, 90), np.int32)
     labels[20:40, 20:40] = 1
-    image = np.full((60, 90, 3), (200, 100, 50), np.uint8)
-    corner = overlay(image, labels)[:10, :10].reshape(-1, 3)
-    assert (corner == corner[0, 0]).all()
-    assert corner[0, 0] < 100
+    image = np.full((60, 90, 3), (ground, 100, 50), np.uint8)
+    corner = overlay(image, labels)[:15, :15].astype(int)
+    assert (corner == corner[..., :1]).all()
+    dark, light = corner.min(), corner.max()
+    assert light - dark == 70
+    assert light < 200
+    np.testing.assert_array_equal(corner[1:, :-1], corner[:-1, 1:])  # constant along one diagonal
+
+
+def test_a_label_has_one_colour_in_overlay_and_steps():
+    labels = np.zeros((400, 1500), np.int32)  # so large that panels are shrunk
+    labels[:200, :700], labels[:200, 700:], labels[200:, 300:1200] = 1, 2, 3
+    image = np.full((400, 1500, 3), 90, np.uint8)
+    image[:, :500] = (200, 40, 40)
+    order = [2, 3, 1]
+    masks = PackedMasks.from_bool(np.stack([labels[::10, ::10] == label for label in order]))
+    small = render.shrunk(image, 300)
+    colours = entity_colours(image, labels)
+    for stage in stages_of(image, staged(labels, masks, masks, masks), small):
+        np.testing.assert_array_equal(stage.colours[1:], colours[order])
 
 
 @pytest.mark.parametrize("count", [2, 30, 150])
@@ -125,7 +151,7 @@ def test_strip_is_of_bounded_size():
     image = np.zeros((1500, 3000, 3), np.uint8)
     height, width, _ = strip(image, {"a": np.ones((1500, 3000), np.int32)}).shape
     assert width <= 2 * (render.PANEL + 8)
-    assert height <= render.PANEL
+    assert height <= render.PANEL / 2 + 60
 
 
 def test_masks_and_labels_of_one_result_look_alike():
@@ -137,21 +163,83 @@ def test_masks_and_labels_of_one_result_look_alike():
     np.testing.assert_allclose(picture[40:, third : 2 * third].astype(int), picture[40:, 2 * third :], atol=2)
 
 
-def test_overlapping_masks_shine_through():
+def test_overlapping_masks_are_striped_in_both_colours():
     masks = np.zeros((2, 60, 90), np.bool_)
     masks[0, 10:40, 10:60] = masks[1, 20:50, 30:80] = True
     picture = strip(np.zeros((60, 90, 3), np.uint8), {"masks": masks})[:, 98:]
-    middle = picture[-34:-20]  # rows 30 to 44 of the masks
-    assert len(np.unique(middle[3, [24, 49, 74]], axis=0)) == 3
+    bottom = picture.shape[0] - 4 - 60
+    first, both, second = (
+        {tuple(pixel) for pixel in picture[bottom + 25 : bottom + 35, 4 + x : 14 + x].reshape(-1, 3).tolist()}
+        for x in (15, 40, 65)
+    )
+    assert len(first) == len(second) == 1
+    assert both == first | second
+
+
+def staged(labels, mmg, emr, usr):
+    h, w = mmg.shape
+    entities = replace(entity_map(labels), grid=MaskGrid(h, w, h, w, *labels.shape))
+    return replace(entities, stages=stages(mmg, emr, usr))
+
+
+def three_steps():
+    """Two masks overlap, and the lower one is split; two fragments merge; one entity is added."""
+    mmg, emr, usr = np.zeros((4, 20, 30), np.bool_), np.zeros((4, 20, 30), np.bool_), np.zeros((5, 20, 30), np.bool_)
+    mmg[0, :, :10] = mmg[1, :8, 12:20] = mmg[2, 8:16, 12:20] = mmg[3, :10, :12] = True
+    emr[0, :10, :10] = emr[1, 10:, :10] = emr[2, :16, 12:20] = emr[3, :10, 10:12] = True
+    usr[:4] = emr
+    usr[4, :, 24:] = True
+    labels = np.kron(np.argmax([np.zeros((20, 30)), *usr], axis=0), np.ones((6, 6))).astype(np.int32)
+    return staged(labels, *(PackedMasks.from_bool(masks) for masks in (mmg, emr, usr)))
+
+
+def test_stages_by_hand():
+    find, refine, complete = stages_of(IMAGE, three_steps(), IMAGE)
+    assert find.counts == {"masks": 4}
+    assert refine.counts == {"split": 1, "merged": 1}
+    assert refine.changed == {"split": (1, 2), "merged": (3,)}
+    assert complete.counts == {"added": 1}
+    assert complete.changed == {"added": (5,)}
+    assert {(int(a), int(b)) for a, b in zip(find.labels[find.under > 0], find.under[find.under > 0], strict=True)} == {
+        (1, 4)
+    }
 
 
 def test_steps():
-    entities = entity_map(LABELS)
-    object.__setattr__(entities, "stages", stages())
-    picture = steps(IMAGE, entities)
+    picture = steps(IMAGE, three_steps())
     assert picture.shape[1] == 4 * (180 + 8)
+
+
+def test_what_a_step_changed_is_outlined_in_its_colour():
+    picture = steps(IMAGE, three_steps())
+    panels = np.split(picture[30:150], 4, axis=1)
+    split, merged, added = (
+        (np.abs(np.stack(panels).astype(int) - MARKS[word]).max(-1) < 2).sum((1, 2)) for word in MARKS
+    )
+    assert split[:2].sum() == split[3] == merged[:2].sum() == merged[3] == added[:3].sum() == 0
+    assert min(split[2], merged[2], added[3]) > 100
 
 
 def test_steps_without_stages():
     with pytest.raises(ValueError, match="entities must hold the masks of its stages, got None"):
         steps(IMAGE, entity_map(LABELS))
+
+
+def test_enlarged_borders_are_smooth():
+    small = np.ones((8, 8), np.int32)
+    small[np.tril_indices(8)] = 2
+    large = enlarged(small, np.zeros((80, 80, 3), np.uint8))
+    assert set(np.unique(large)) == {1, 2}
+    stairs = np.kron(small, np.ones((10, 10), np.int32))
+    border = [np.diff((labels == 2).sum(axis=1)) for labels in (large, stairs)]
+    assert border[1].max() == 10
+    assert border[0][:-10].max() <= 2  # the rim apart
+
+
+def test_a_zero_is_not_an_eight():
+    zero, eight = text("0", 40), text("8", 40)
+    assert (
+        zero[zero.shape[0] // 2 - 5 : zero.shape[0] // 2 + 5, zero.shape[1] // 2 - 3 : zero.shape[1] // 2 + 3].max()
+        == 0
+    )
+    assert eight[:, eight.shape[1] // 2].max() == 255

@@ -1,0 +1,137 @@
+"""The page of a run: images are added one by one, in any order and by any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from esam_fast import _check
+from esam_fast._files import Pathish, open_regular, parse_json, write_all, write_bytes
+from esam_fast.entities import EntityMap
+from esam_fast.render import entity_colours, shrunk
+from esam_fast.report import data
+
+_PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js")
+_MAX_HEAD = 1 << 16  # bytes of a script's first line
+
+
+class Writer:
+    """Writes a report into a folder.
+
+    Args:
+        folder: of the run; made if missing. The page is folder/index.html, its files lie in folder/report.
+        title: of the page.
+        about: what the page tells of the run, such as its settings: names and values that JSON can hold.
+
+    Raises:
+        TypeError: title is no text, or about holds what JSON cannot. ValueError: about holds NaN or infinity.
+        OSError: a file cannot be written.
+    """
+
+    def __init__(self, folder: Pathish, title: str, about: Mapping[str, Any] | None = None) -> None:
+        self._folder = Path(folder)
+        self._images = self._folder / "report" / "images"
+        self._images.mkdir(parents=True, exist_ok=True)
+        build(folder, title, about or {})  # a run that is broken off leaves a page too
+
+    def add(self, name: str, image: NDArray[np.uint8], entities: EntityMap) -> None:
+        """Write the files of one image; one of the same name that is there already is replaced.
+
+        Args:
+            name: of the image, as the page is to show it; its path below the run's input tells images apart.
+            image: uint8 [H, W, 3] RGB.
+            entities: the result on it; its stages are shown if it holds them.
+
+        Raises:
+            TypeError, ValueError: not such an image. OSError: a file cannot be written.
+        """
+        name = _check.instance("name", name, str)
+        image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
+        key = key_of(name)
+        colours = entity_colours(image, entities.labels)
+        thumbnail = data.thumbnail(image, entities.labels, colours)
+        head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
+        write_all(
+            {
+                self._images / f"{key}.jpg": data.jpeg(shrunk(image, data.SIDE), 88),
+                self._images / f"{key}_thumb.jpg": data.jpeg(thumbnail, 78),
+                self._images / f"{key}.js": data.script("image", head, head | data.of_image(image, entities, colours)),
+            }
+        )
+
+    def close(self) -> None:
+        """Write the list of all images that are there, those of earlier runs too."""
+        build(self._folder)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | None = None) -> None:
+    """Write the page of a run and its list of images from the images' files that are there.
+
+    Args:
+        folder: of the run, in which a `Writer` has worked.
+        title, about: of the page, as `Writer` takes them; those that are there already if None.
+
+    Raises:
+        ValueError: a file in folder/report was not written by a `Writer`; names it. OSError: there is no such folder,
+            or a file cannot be written.
+    """
+    folder = Path(folder)
+    index = folder / "report" / "index.js"
+    old = _head(index) if index.exists() else {"title": "esam_fast report", "about": {}}
+    head = {
+        "title": old["title"] if title is None else _check.instance("title", title, str),
+        "about": old["about"] if about is None else dict(about),
+    }
+    heads = [_head(path) for path in (folder / "report" / "images").glob("*.js")]
+    heads.sort(key=lambda image: _natural(image["name"]))
+    copy_page(folder, _PAGE)
+    write_bytes(index, data.script("index", head, head | {"images": heads}))
+
+
+def copy_page(folder: Path, names: tuple[str, ...]) -> None:
+    """Copy files of the page: HTML into the folder, what it loads into folder/report."""
+    (folder / "report").mkdir(parents=True, exist_ok=True)
+    page = resources.files("esam_fast.report") / "page"
+    for name in names:
+        target = folder / name if name.endswith(".html") else folder / "report" / name
+        write_bytes(target, (page / name).read_bytes())
+
+
+def key_of(name: str) -> str:
+    """A file name for an image of this name: letters and digits of it to be recognised by, and a hash to be its own."""
+    word = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:40]
+    return f"{word}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}".lstrip("-")
+
+
+def _head(path: Path) -> dict[str, Any]:
+    """What the first line of a script, a comment, says of it."""
+    with open_regular(path) as file:
+        line = file.readline(_MAX_HEAD)
+    try:
+        head = parse_json(line.removeprefix(b"//"))
+    except ValueError:
+        head = None
+    if not isinstance(head, dict) or not {"name", "title"} & set(head):
+        raise ValueError(f"{path}: expected a script that a report's Writer wrote, got {line[:60]!r}")
+    return head
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that sorts numbers in names by their value."""
+    return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in re.split(r"([0-9]+)", name)]
