@@ -6,10 +6,10 @@ pytest benchmarks/bench_draw.py
 from __future__ import annotations
 
 import cv2
-import loads
 import numpy as np
 import oracle_ops
 import pytest
+import workloads
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import Peer, race
 
@@ -21,7 +21,7 @@ ENTITIES = 150
 
 def planes(height: int, width: int) -> tuple[Float, MaskGrid]:
     """Logit planes of 150 parts of entities that overlap little."""
-    sam = loads.segmenter(height, width)
+    sam = workloads.segmenter(height, width)
     points = sam.grid.point_grid(48)
     embedding = sam.embed(np.zeros((height, width, 3), np.uint8))
     found = sam.masks(embedding, points)

@@ -5,12 +5,12 @@ pytest benchmarks/bench_nms.py
 
 from __future__ import annotations
 
-import loads
 import numpy as np
 import oracle_ops
 import pytest
 import torch
 import torchvision
+import workloads
 from peers import Environment
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import Peer, race
@@ -21,15 +21,15 @@ NMS = "Mask NMS at 0.8, realistic load on 256 x 256"
 CLUSTERS = "Clustering the gallery at 0.8"
 
 
-def boxes_alone(masks: loads.PackedMasks, scores: np.ndarray) -> Peer:
+def boxes_alone(masks: workloads.PackedMasks, scores: np.ndarray) -> Peer:
     """torchvision's NMS on boxes: a lower bound on work, not the same result."""
     boxes, values = torch.from_numpy(masks.box).float(), torch.from_numpy(scores)
     return Peer(lambda: torchvision.ops.nms(boxes, values, 0.8))
 
 
-@pytest.mark.parametrize("n", loads.SIZES)
+@pytest.mark.parametrize("n", workloads.SIZES)
 def test_nms(benchmark: BenchmarkFixture, environment: Environment | str, n: int) -> None:
-    masks, scores = loads.realistic(n)
+    masks, scores = workloads.realistic(n)
     peers: dict[str, Peer | str] = {"torchvision box NMS (boxes only)": boxes_alone(masks, scores)}
     expected: list[np.ndarray] = []
     if n <= 3072:
@@ -48,7 +48,7 @@ def test_nms(benchmark: BenchmarkFixture, environment: Environment | str, n: int
 
 @pytest.mark.parametrize("side", [10, 32, 64, 111])
 def test_cluster(benchmark: BenchmarkFixture, side: int) -> None:
-    gallery = loads.gallery(side)
+    gallery = workloads.gallery(side)
     peers: dict[str, Peer | str] = {}
     expected: list[np.ndarray] = []
     if side <= 32:

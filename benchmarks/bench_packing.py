@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import loads
 import numpy as np
 import oracle_ops
 import pytest
+import workloads
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import Peer, race
 
@@ -20,9 +20,9 @@ from esam_fast.ops import pack_logits
 GROUP = "Packing logit planes of 256 x 256 with area, box and stability"
 
 
-@pytest.mark.parametrize("n", loads.SIZES)
+@pytest.mark.parametrize("n", workloads.SIZES)
 def test_packing(benchmark: BenchmarkFixture, n: int) -> None:
-    logits = loads.logits(n)
+    logits = workloads.logits(n)
     parts = np.array_split(logits, get_num_threads())
     with ThreadPoolExecutor(len(parts)) as pool:
         peers: dict[str, Peer | str] = {

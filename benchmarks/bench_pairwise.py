@@ -6,12 +6,12 @@ pytest benchmarks/bench_pairwise.py
 from __future__ import annotations
 
 import faster_coco_eval.core.mask as faster
-import loads
 import numpy as np
 import oracle_ops
 import pycocotools.mask
 import pytest
 import torch
+import workloads
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import Peer, race
 
@@ -24,7 +24,7 @@ REALISTIC = "Best match (Eqs. 2 and 10), realistic load"
 @pytest.mark.parametrize("load", ["dense", "realistic"])
 def test_peers(benchmark: BenchmarkFixture, load: str) -> None:
     n, some = 1024, 128
-    masks = loads.dense(n) if load == "dense" else loads.realistic(n)[0]
+    masks = workloads.dense(n) if load == "dense" else workloads.realistic(n)[0]
     bits = masks.to_bool()
     flat = torch.from_numpy(bits.reshape(n, -1)).float()
     columns = np.asfortranarray(bits.transpose(1, 2, 0).astype(np.uint8))
@@ -49,9 +49,9 @@ def test_peers(benchmark: BenchmarkFixture, load: str) -> None:
     np.testing.assert_allclose(iou, product(), rtol=1e-6)
 
 
-@pytest.mark.parametrize("n", loads.SIZES)
+@pytest.mark.parametrize("n", workloads.SIZES)
 def test_dense(benchmark: BenchmarkFixture, n: int) -> None:
-    masks = loads.dense(n)
+    masks = workloads.dense(n)
     common = race(
         benchmark, lambda: intersections(masks, masks), group=DENSE, work=f"{n:,} x {n:,}",
         size=n, rounds=9 if n < 4000 else 2, amount=(n * n, "pairs"),
@@ -63,7 +63,7 @@ def test_dense(benchmark: BenchmarkFixture, n: int) -> None:
 
 @pytest.mark.parametrize("side", [64, 128, 256, 512])
 def test_pixels(benchmark: BenchmarkFixture, side: int) -> None:
-    masks = loads.dense(512, side)
+    masks = workloads.dense(512, side)
     common = race(
         benchmark, lambda: intersections(masks, masks), group="Pairwise intersections, 512 x 512: pixels",
         work=f"{side} x {side} pixels", size=side * side, amount=(512 * 512, "pairs"),
@@ -72,10 +72,10 @@ def test_pixels(benchmark: BenchmarkFixture, side: int) -> None:
     np.testing.assert_array_equal(common[:8, :8], oracle_ops.intersections(bits, bits))
 
 
-@pytest.mark.parametrize("n", loads.SIZES)
+@pytest.mark.parametrize("n", workloads.SIZES)
 def test_best_match(benchmark: BenchmarkFixture, n: int) -> None:
-    masks, _ = loads.realistic(n)
-    others = loads.gallery(32).masks
+    masks, _ = workloads.realistic(n)
+    others = workloads.gallery(32).masks
     best, index = race(
         benchmark, lambda: max_iou(masks, others), group=REALISTIC, work=f"{n:,} masks with 1,024", size=n
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import statistics
 
-import loads
 import numpy as np
 import plain
 import pytest
+import workloads
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import race
 
@@ -25,7 +25,7 @@ GROUP = "Stages at 32 / 64 points, simulated SAM, without prompting"
 
 
 def setting(height: int, width: int) -> tuple[Esam, np.ndarray]:
-    return Esam(CachingSegmenter(loads.segmenter(height, width))), scene(width, height)
+    return Esam(CachingSegmenter(workloads.segmenter(height, width))), scene(width, height)
 
 
 @pytest.mark.parametrize(("height", "width"), [(800, 1200), (2000, 3000)])

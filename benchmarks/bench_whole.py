@@ -23,7 +23,7 @@ from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
 from esam_fast import Esam, EsamConfig
 from esam_fast.cli.overrides import with_overrides
-from esam_fast.evaluate.load import simulated_load, simulation
+from esam_fast.evaluate.simulated_load import simulated_load, simulation
 from esam_fast.evaluate.table import markdown
 from esam_fast.images import load_image
 from esam_fast.scene import scene

@@ -28,7 +28,7 @@ import plain
 
 from esam_fast import Esam, EsamConfig
 from esam_fast.evaluate.caching import CachingSegmenter
-from esam_fast.evaluate.load import simulated_load, simulation
+from esam_fast.evaluate.simulated_load import simulated_load, simulation
 from esam_fast.pipeline import STAGES
 from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained

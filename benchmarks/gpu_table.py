@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import loads
 import numpy as np
 import torch
+import workloads
 from clock import median_ms, seconds
 
 from esam_fast import Esam, EsamConfig, MaskGrid, PackedMasks, _arrays, ops
@@ -38,14 +38,14 @@ def on_host(result: Any) -> list[np.ndarray]:
 
 def operations(n: int, device: Any, backend: str) -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
     """Of n masks, by name: the call on the device, and the same call on the host."""
-    masks, scores = loads.realistic(n)
-    dense = loads.dense(min(n, 1024))
-    planes = loads.logits(n)
+    masks, scores = workloads.realistic(n)
+    dense = workloads.dense(min(n, 1024))
+    planes = workloads.logits(n)
     words, planes_there = _arrays.move(masks.words, device), _arrays.move(planes, device)
     rng = np.random.default_rng(4)
     density = rng.random(masks.shape)
     few = np.arange(min(n, 300))
-    guides, pixels = loads.gallery(), loads.segmenter().grid
+    guides, pixels = workloads.gallery(), workloads.segmenter().grid
     points = pixels.pixels(pixels.point_grid(64))
     votes = rng.integers(-1, len(guides), len(points))
     features = rng.integers(-127, 128, (min(n, 2000), 256)).astype(np.int16)
@@ -89,7 +89,7 @@ def op_rows(sizes: tuple[int, ...], device: Any, backend: str) -> list[str]:
 def drawing_row(device: Any, backend: str, small: bool) -> list[str]:
     """150 planes on 6 megapixels, without the copy of the labels to the host and with it."""
     height, width = (200, 300) if small else (2000, 3000)
-    planes = loads.logits(150)[by_score(np.arange(150, dtype=np.float32))]
+    planes = workloads.logits(150)[by_score(np.arange(150, dtype=np.float32))]
     grid = MaskGrid(256, 256, 256 * 2 / 3, 256.0, height, width)
     there = _arrays.move(planes, device)
     drawn = _arrays.host(ops.draw_labels(there, grid, backend=backend))
@@ -114,7 +114,7 @@ def stage_rows(device: Any, small: bool) -> list[str]:
         config = replace(config, mmg=mmg, emr=emr)
     maps, rows = [], ["", "| stages, ms | mmg | emr | usr | sum | draw |", "|---|---|---|---|---|---|"]
     for place in (device, None):
-        esam = Esam(CachingSegmenter(loads.segmenter(), place), config)
+        esam = Esam(CachingSegmenter(workloads.segmenter(), place), config)
         maps.append(esam.segment(image))
         timings = [esam.segment(image).timings for _ in range(ROUNDS)]
         spent = [statistics.median(t[stage] * 1e3 for t in timings) for stage in ("mmg", "emr", "usr", "draw")]
@@ -135,7 +135,7 @@ def main() -> None:
     assert device.type == "cuda" or arguments.backend == "torch", "no GPU"
     name = torch.cuda.get_device_name() if device.type == "cuda" else "a CPU"
     lines = [f"## {arguments.backend} on {name}, torch {torch.__version__}", ""]
-    lines += op_rows(loads.SIZES[:1] if arguments.small else loads.SIZES[:3], device, arguments.backend)
+    lines += op_rows(workloads.SIZES[:1] if arguments.small else workloads.SIZES[:3], device, arguments.backend)
     lines += drawing_row(device, arguments.backend, arguments.small)
     lines += stage_rows(device, arguments.small)
     arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from esam_fast import EntityMap, MaskGrid, PackedMasks
 from esam_fast.masks import ScoredMasks
+from esam_fast.scene import scene
+
+IMAGE = scene(180, 120)
 
 
 def entity_map(labels: np.ndarray) -> EntityMap:
@@ -51,6 +55,23 @@ def stages(mmg=None, emr=None, usr=None):
 
     first, refined, completed = (scored(masks or two) for masks in (mmg, emr, usr))
     return {"mmg": first, "part": first, "subpart": first, "emr": refined, "usr": completed}
+
+
+def staged(labels, mmg, emr, usr):
+    h, w = mmg.shape
+    entities = replace(entity_map(labels), grid=MaskGrid(h, w, h, w, *labels.shape))
+    return replace(entities, stages=stages(mmg, emr, usr))
+
+
+def three_steps():
+    """Two masks overlap, and the lower one is split; two fragments merge; one entity is added."""
+    mmg, emr, usr = np.zeros((4, 20, 30), np.bool_), np.zeros((4, 20, 30), np.bool_), np.zeros((5, 20, 30), np.bool_)
+    mmg[0, :, :10] = mmg[1, :8, 12:20] = mmg[2, 8:16, 12:20] = mmg[3, :10, :12] = True
+    emr[0, :10, :10] = emr[1, 10:, :10] = emr[2, :16, 12:20] = emr[3, :10, 10:12] = True
+    usr[:4] = emr
+    usr[4, :, 24:] = True
+    labels = np.kron(np.argmax([np.zeros((20, 30)), *usr], axis=0), np.ones((6, 6))).astype(np.int32)
+    return staged(labels, *(PackedMasks.from_bool(masks) for masks in (mmg, emr, usr)))
 
 
 class FullDisk(io.BufferedRandom):

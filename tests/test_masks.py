@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import oracle
 import pytest
-from simulated import GRIDS
+from synthetic import GRIDS
 
 from esam_fast import MaskGrid, PackedMasks, PointMasks, build_info, get_num_threads, set_num_threads
 

@@ -72,7 +72,7 @@ def profile(
 def _simulated(image: NDArray[np.uint8], debug: bool, model: dict[str, Any]) -> Esam:
     """The pipeline over `simulated_load` by the model options; its SAM has random weights where there are no others."""
     from esam_fast import Esam, load_segmenter, weights
-    from esam_fast.evaluate.load import simulated_load
+    from esam_fast.evaluate.simulated_load import simulated_load
 
     segmenter, checkpoint, device, dtype = (model[name] for name in ("segmenter", "checkpoint", "device", "dtype"))
     if segmenter not in SAMS:

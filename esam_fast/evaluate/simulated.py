@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast.evaluate.scenes import Scene, smooth_noise
+from esam_fast.evaluate.truth_regions import TruthRegions, smooth_noise
 from esam_fast.masks import Bool, Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 
 SLOPE = 12.0  # logits a grid pixel across a border
@@ -124,7 +124,7 @@ class SimulatedSegmenter:
     def __init__(self, labels: NDArray[np.int32], name: str, faults: Faults | None = None, seed: int = 0) -> None:
         self.faults = Faults() if faults is None else faults
         self._key = [seed, zlib.crc32(name.encode())]
-        self.scene = Scene(labels, self._key, self.faults.patch)
+        self.scene = TruthRegions(labels, self._key, self.faults.patch)
         self.grid = self.scene.grid
         self._regions: dict[int, _Region] = {}
         self._agreement: dict[int, float] = {}

@@ -14,8 +14,8 @@ from esam_fast import Esam, EsamConfig, MaskGrid, load_segmenter, profiling
 from esam_fast._backend import available
 from esam_fast.cli import main
 from esam_fast.config import EmrConfig, MmgConfig
-from esam_fast.evaluate.load import simulated_load
 from esam_fast.evaluate.simulated import SimulatedSegmenter
+from esam_fast.evaluate.simulated_load import simulated_load
 from esam_fast.pipeline import STAGES
 from esam_fast.scene import scene
 

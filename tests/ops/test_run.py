@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulated import GRIDS, SimulatedSegmenter
+from synthetic import GRIDS, SyntheticSegmenter
 
 from esam_fast import Esam, EsamConfig, PackedMasks, _backend
 from esam_fast.ops import entity_planes
@@ -78,7 +78,7 @@ def test_packed_masks_are_measured_by_the_backend_asked_for(backend: str, ran: l
 
 
 def test_the_pipeline_runs_kernels_of_the_backend_asked_for(backend: str, ran: list[str]) -> None:
-    segmenter = SimulatedSegmenter(GRIDS["odd"], 3)
+    segmenter = SyntheticSegmenter(GRIDS["odd"], 3)
 
     def aside(ask: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*arguments: Any, **options: Any) -> Any:

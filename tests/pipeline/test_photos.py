@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from simulated import SimulatedSegmenter
+from synthetic import SyntheticSegmenter
 
 from esam_fast import Esam, EsamConfig, MaskGrid, load_image, load_segmenter
 
@@ -35,7 +35,7 @@ def photos() -> list[str]:
 @cache
 def picture(name):
     if name == SYNTHETIC:
-        return SimulatedSegmenter(MaskGrid(60, 80, 60.0, 80.0, 240, 320), 4, objects=30).image()
+        return SyntheticSegmenter(MaskGrid(60, 80, 60.0, 80.0, 240, 320), 4, objects=30).image()
     return load_image(name)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from simulated import GRIDS, SimulatedSegmenter
+from synthetic import GRIDS, SyntheticSegmenter
 
 from esam_fast import (
     BackendUnavailable,
@@ -29,11 +29,11 @@ CONFIG = EsamConfig(MmgConfig(points_per_side=12), EmrConfig(points_per_side=20)
 
 
 @pytest.fixture(scope="module")
-def segmenter() -> SimulatedSegmenter:
-    return SimulatedSegmenter(seed=3)
+def segmenter() -> SyntheticSegmenter:
+    return SyntheticSegmenter(seed=3)
 
 
-def test_the_entity_map_is_consistent(segmenter: SimulatedSegmenter) -> None:
+def test_the_entity_map_is_consistent(segmenter: SyntheticSegmenter) -> None:
     image = segmenter.image()
     found = Esam(segmenter, CONFIG).segment(image, keep_stages=True)
     k = len(found)
@@ -63,7 +63,7 @@ def test_the_entity_map_is_consistent(segmenter: SimulatedSegmenter) -> None:
     assert Esam(segmenter, CONFIG).segment(image).stages is None
 
 
-def test_the_input_may_be_read_only_strided_or_flipped_and_is_never_changed(segmenter: SimulatedSegmenter) -> None:
+def test_the_input_may_be_read_only_strided_or_flipped_and_is_never_changed(segmenter: SyntheticSegmenter) -> None:
     esam, image = Esam(segmenter, CONFIG), segmenter.image()
     expected = esam.segment(image.copy()).labels
     read_only = image.copy()
@@ -77,7 +77,7 @@ def test_the_input_may_be_read_only_strided_or_flipped_and_is_never_changed(segm
         assert np.array_equal(variant, before)
 
 
-def test_superpixels_are_made_while_a_gpu_works(segmenter: SimulatedSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_superpixels_are_made_while_a_gpu_works(segmenter: SyntheticSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     made, image = threading.Event(), segmenter.image()
     segment = superpixels.segment
 
@@ -86,7 +86,7 @@ def test_superpixels_are_made_while_a_gpu_works(segmenter: SimulatedSegmenter, m
         made.set()
         return labels
 
-    class OnGpu(SimulatedSegmenter):
+    class OnGpu(SyntheticSegmenter):
         device = SimpleNamespace(type="cuda")
 
         def embed(self, image: np.ndarray) -> Any:
@@ -108,7 +108,7 @@ def test_superpixels_are_made_while_a_gpu_works(segmenter: SimulatedSegmenter, m
         Esam(OnGpu(seed=3), CONFIG).segment(image)
 
 
-def test_a_path_is_read(segmenter: SimulatedSegmenter, tmp_path: Any) -> None:
+def test_a_path_is_read(segmenter: SyntheticSegmenter, tmp_path: Any) -> None:
     Image.fromarray(segmenter.image()).save(tmp_path / "a.png")
     esam = Esam(segmenter, CONFIG)
     expected = esam.segment(segmenter.image()).labels
@@ -120,7 +120,7 @@ def test_a_path_is_read(segmenter: SimulatedSegmenter, tmp_path: Any) -> None:
 class Spoilt:
     """A user's segmenter with one fault."""
 
-    inner: SimulatedSegmenter
+    inner: SyntheticSegmenter
     fault: str
     name: str = "spoilt"
     score_threshold: float = 0.5
@@ -187,13 +187,13 @@ class Spoilt:
     ],
 )
 def test_a_segmenter_that_misbehaves_is_named(fault: str, error: type[Exception], message: str) -> None:
-    inner = SimulatedSegmenter(GRIDS["padded below"], seed=1)
+    inner = SyntheticSegmenter(GRIDS["padded below"], seed=1)
     with pytest.raises(error, match=message):
         Esam(Spoilt(inner, fault), CONFIG).segment(inner.image())
 
 
 def test_only_empty_masks_give_an_empty_map() -> None:
-    empty = SimulatedSegmenter(seed=1, empty=True)
+    empty = SyntheticSegmenter(seed=1, empty=True)
     found = Esam(empty, CONFIG).segment(empty.image(), keep_stages=True)
     assert len(found) == 0
     assert not found.labels.any()
@@ -241,7 +241,7 @@ def test_an_image_without_pixels_is_refused(size: tuple[int, int]) -> None:
         Esam(OneColour()).segment(np.zeros((*size, 3), np.uint8))
 
 
-def test_small_islands_and_holes_are_cleaned_on_request(segmenter: SimulatedSegmenter) -> None:
+def test_small_islands_and_holes_are_cleaned_on_request(segmenter: SyntheticSegmenter) -> None:
     from esam_fast.stages.draw import clean
 
     labels = np.zeros((20, 30), np.int32)
@@ -263,7 +263,7 @@ def test_small_islands_and_holes_are_cleaned_on_request(segmenter: SimulatedSegm
         assert cleaned.areas[label - 1] == cleaned.mask(label).sum() > 0
 
 
-def test_wrong_arguments_of_esam(segmenter: SimulatedSegmenter) -> None:
+def test_wrong_arguments_of_esam(segmenter: SyntheticSegmenter) -> None:
     with pytest.raises(TypeError, match="config must be an EsamConfig, got dict"):
         Esam(segmenter, {"mmg": 1})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="backend must be one of native, cuda, numba, torch or None, got 'gpu'"):

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import oracle
 import pytest
-from simulated import GRIDS, SimulatedSegmenter
+from synthetic import GRIDS, SyntheticSegmenter
 
 from esam_fast import EmrConfig, Esam, EsamConfig, MaskGrid, MmgConfig, SuperpixelConfig, UsrConfig
 
@@ -28,7 +28,7 @@ def config_of(mmg=None, emr=None, usr=None, **rest):
 
 @cache
 def scene(grid, seed):
-    segmenter = SimulatedSegmenter(GRIDS[grid], seed)
+    segmenter = SyntheticSegmenter(GRIDS[grid], seed)
     image = segmenter.image()
     image.flags.writeable = False
     return image, segmenter
@@ -109,7 +109,7 @@ def test_settings(backend, changes):
 @pytest.mark.parametrize(("grid", "seed"), [("odd", 21), ("padded right", 22)])
 def test_logits_that_contradict_the_bits(backend, grid, seed):
     """Decoded a second time, logits may differ: the decided bits win."""
-    segmenter = SimulatedSegmenter(GRIDS[grid], seed, redecoded=1.0)
+    segmenter = SyntheticSegmenter(GRIDS[grid], seed, redecoded=1.0)
     check(segmenter.image(), segmenter, config_of(), backend)
 
 
@@ -122,7 +122,7 @@ def test_defaults(backend, grid, seed):
 def test_wide_grid(backend):
     """A grid of the size that real models answer on, with real proportions."""
     config = config_of()
-    segmenter = SimulatedSegmenter(WIDE, 8, objects=60)
+    segmenter = SyntheticSegmenter(WIDE, 8, objects=60)
     image = segmenter.image()
     assert check(image, segmenter, config, backend, wide_expected(config)) > 20
 
@@ -132,7 +132,7 @@ WIDE = MaskGrid(128, 128, 128 * 240 / 361, 128.0, 240, 361)
 
 @cache
 def wide_expected(config):
-    segmenter = SimulatedSegmenter(WIDE, 8, objects=60)
+    segmenter = SyntheticSegmenter(WIDE, 8, objects=60)
     return oracle.segment(segmenter.image(), segmenter, config)
 
 
@@ -145,14 +145,14 @@ def check_all_switches(segmenter, backend, image=None):
 
 
 def test_only_empty_masks(backend):
-    assert check_all_switches(SimulatedSegmenter(seed=1, empty=True), backend) == [0] * 8
+    assert check_all_switches(SyntheticSegmenter(seed=1, empty=True), backend) == [0] * 8
 
 
 def test_no_parts(backend):
-    assert min(check_all_switches(SimulatedSegmenter(seed=1, only_object=True), backend)) > 0
+    assert min(check_all_switches(SyntheticSegmenter(seed=1, only_object=True), backend)) > 0
 
 
-class Counting(SimulatedSegmenter):
+class Counting(SyntheticSegmenter):
     """Remembers how many points each call asked."""
 
     def __init__(self, *args, **kwargs):
@@ -194,7 +194,7 @@ def test_only_what_decides_is_asked(backend, changes, gallery):
 
 def test_thousands_of_equal_masks(backend):
     for seed in (0, 1):
-        segmenter = SimulatedSegmenter(seed=seed, constant=(60.0, 70.0), faults=0.0)
+        segmenter = SyntheticSegmenter(seed=seed, constant=(60.0, 70.0), faults=0.0)
         assert check(segmenter.image(), segmenter, EsamConfig(), backend) >= 1
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simulated import SimulatedSegmenter
+from synthetic import SyntheticSegmenter
 
 from esam_fast.masks import PackedMasks, PointMasks, ScoredMasks
 from esam_fast.session import Session
 
 
-class Strict(SimulatedSegmenter):
+class Strict(SyntheticSegmenter):
     """Refuses to be asked."""
 
     def masks(self, embedding, points, *, min_score=None):
@@ -20,7 +20,7 @@ class Strict(SimulatedSegmenter):
         raise AssertionError("asked for logits")
 
 
-def open_session(kind=SimulatedSegmenter, **changes):
+def open_session(kind=SyntheticSegmenter, **changes):
     segmenter = kind(seed=3)
     for name, value in changes.items():
         setattr(segmenter, name, value)
@@ -67,7 +67,7 @@ def test_a_wrong_answer_is_named(name, answer, message):
 
 
 def test_an_embedding_of_another_image_is_named():
-    segmenter = SimulatedSegmenter(seed=3)
+    segmenter = SyntheticSegmenter(seed=3)
     embedding = segmenter.embed(segmenter.image())
     segmenter.embed = lambda image: embedding
     with pytest.raises(ValueError, match=r"segmenter 'simulated': embedding\.grid must be for an image of 5 x 6"):
@@ -77,7 +77,7 @@ def test_an_embedding_of_another_image_is_named():
 @pytest.mark.parametrize("count", [0, 5])
 def test_masks_go_to_the_home_of_the_backend(count):
     pytest.importorskip("torch")
-    segmenter = SimulatedSegmenter(seed=3)
+    segmenter = SyntheticSegmenter(seed=3)
     session = Session(segmenter, segmenter.image(), "torch")
     answer = session.ask(session.grid.point_grid(5)[:count])
     assert str(answer.masks.device) == "cpu"

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 from cases import blobs, pack
-from simulated import GRIDS, SimulatedSegmenter
+from synthetic import GRIDS, SyntheticSegmenter
 
 from esam_fast import EmrConfig, Esam, EsamConfig, MaskGrid, MmgConfig, SuperpixelConfig, UsrConfig, superpixels
 from esam_fast.ops.topk import unit_features
@@ -45,7 +45,7 @@ CONFIGS = {
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("grid", "seed"), [("odd", 31), ("full", 32), ("padded below", 33), ("padded right", 34)])
 def test_equals_oracle(backend, grid, seed, config):
-    segmenter = SimulatedSegmenter(GRIDS[grid], seed)
+    segmenter = SyntheticSegmenter(GRIDS[grid], seed)
     image = segmenter.image()
     stages = Esam(segmenter, config, backend=backend).segment(image, keep_stages=True).stages
     expected = oracle.run_stages(image, segmenter, config)

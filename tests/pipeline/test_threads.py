@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from simulated import GRIDS, SimulatedSegmenter
+from synthetic import GRIDS, SyntheticSegmenter
 
 import esam_fast
 from esam_fast import Esam, EsamConfig
@@ -17,7 +17,7 @@ def _restore_threads():
 
 
 def test_pipeline(backend):
-    segmenter = SimulatedSegmenter(GRIDS["odd"], 3)
+    segmenter = SyntheticSegmenter(GRIDS["odd"], 3)
     image, model = segmenter.image(), Esam(segmenter, EsamConfig(), backend=backend)
     seen = set()
     for threads in (1, 2, 2, 1, 2):

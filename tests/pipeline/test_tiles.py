@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from painted import Painted, painted
-from simulated import voronoi
+from synthetic import voronoi
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig, PointMasks, load_segmenter
 from esam_fast.evaluate.simulated import SimulatedSegmenter

@@ -9,7 +9,7 @@ import oracle_views
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from simulated import voronoi
+from synthetic import voronoi
 
 from esam_fast import EntityMap
 from esam_fast.joining import Canvas, connected, same_entities

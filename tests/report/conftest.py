@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from windows import resize
 
 
 def missing(reason: str) -> None:
@@ -48,9 +49,3 @@ def browser(chromium: Any) -> Iterator[Any]:
     complaints = [entry["message"] for entry in chromium.get_log("browser")]
     chromium.get("about:blank")
     assert complaints == []
-
-
-def resize(chromium: Any, width: int, height: int, *, phone: bool = False) -> None:
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
-    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    chromium.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": phone})

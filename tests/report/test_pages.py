@@ -11,9 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import resize
-from test_export import blobs, entity_map
-from test_render import IMAGE, three_steps
+from entity_maps import IMAGE, blobs, entity_map, three_steps
+from windows import resize
 
 from esam_fast import report
 from esam_fast.render import entity_colours

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
-from entity_maps import blobs, entity_map, stages
+from entity_maps import IMAGE, blobs, entity_map, staged, three_steps
 
 from esam_fast import PackedMasks, render
-from esam_fast.masks import MaskGrid
 from esam_fast.render import entity_colours, overlay, steps, strip
 from esam_fast.render.drawing import text
 from esam_fast.render.panels import MARKS
 from esam_fast.render.stages import enlarged, stages_of
 from esam_fast.scene import scene
 
-IMAGE = scene(180, 120)
 LABELS = blobs(120, 180, 30)
 
 
@@ -174,23 +170,6 @@ def test_overlapping_masks_are_striped_in_both_colours():
     )
     assert len(first) == len(second) == 1
     assert both == first | second
-
-
-def staged(labels, mmg, emr, usr):
-    h, w = mmg.shape
-    entities = replace(entity_map(labels), grid=MaskGrid(h, w, h, w, *labels.shape))
-    return replace(entities, stages=stages(mmg, emr, usr))
-
-
-def three_steps():
-    """Two masks overlap, and the lower one is split; two fragments merge; one entity is added."""
-    mmg, emr, usr = np.zeros((4, 20, 30), np.bool_), np.zeros((4, 20, 30), np.bool_), np.zeros((5, 20, 30), np.bool_)
-    mmg[0, :, :10] = mmg[1, :8, 12:20] = mmg[2, 8:16, 12:20] = mmg[3, :10, :12] = True
-    emr[0, :10, :10] = emr[1, 10:, :10] = emr[2, :16, 12:20] = emr[3, :10, 10:12] = True
-    usr[:4] = emr
-    usr[4, :, 24:] = True
-    labels = np.kron(np.argmax([np.zeros((20, 30)), *usr], axis=0), np.ones((6, 6))).astype(np.int32)
-    return staged(labels, *(PackedMasks.from_bool(masks) for masks in (mmg, emr, usr)))
 
 
 def test_stages_by_hand():

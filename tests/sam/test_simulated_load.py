@@ -11,7 +11,7 @@ from sam_models import segment_anything, small_sam, torch
 
 from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig, weights
 from esam_fast.cli import main
-from esam_fast.evaluate import load
+from esam_fast.evaluate import simulated_load
 from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
 
@@ -36,10 +36,10 @@ def test_where_a_gpu_works_the_stages_get_masks_on_it(monkeypatch):
     monkeypatch.setitem(segment_anything.sam_model_registry, "vit_b", lambda: small_sam(side=1024, width=12, depth=2))
     timed, image = untrained("vit_b", "cpu", "float32"), scene(96, 64)
     config = EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=6))
-    expected = Esam(load.simulated_load(timed, image), config).segment(image, keep_stages=True)
+    expected = Esam(simulated_load.simulated_load(timed, image), config).segment(image, keep_stages=True)
     assert expected.stages["usr"].masks.device is None
-    monkeypatch.setattr(load, "gpu", lambda segmenter: segmenter.device)  # torch's CPU
-    segmenter = load.simulated_load(timed, image)
+    monkeypatch.setattr(simulated_load, "gpu", lambda segmenter: segmenter.device)  # torch's CPU
+    segmenter = simulated_load.simulated_load(timed, image)
     assert segmenter.device == timed.device
     for _ in range(2):  # asked for the first time, and remembered
         found = Esam(segmenter, config).segment(image, keep_stages=True)

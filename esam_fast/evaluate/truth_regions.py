@@ -19,7 +19,7 @@ FEATURE_SIDE = 64
 PIECE = 40  # grid pixels: smaller regions are not cut
 
 
-class Scene:
+class TruthRegions:
     """Regions on SAM's grid over one label map.
 
     Args:

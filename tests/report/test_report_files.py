@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from entity_maps import IMAGE, blobs, entity_map, three_steps
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_export import blobs, entity_map
-from test_render import IMAGE, three_steps
 
 from esam_fast import report
 from esam_fast.export import is_result

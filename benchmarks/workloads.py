@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from esam_fast.evaluate.scenes import smooth_noise
 from esam_fast.evaluate.simulated import SimulatedSegmenter
+from esam_fast.evaluate.truth_regions import smooth_noise
 from esam_fast.masks import Float, Labels, PackedMasks, PointMasks, ScoredMasks
 from esam_fast.stages.handover import guided
 

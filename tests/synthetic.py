@@ -57,7 +57,7 @@ def smoothed(planes: np.ndarray, steps: int) -> np.ndarray:
     return planes
 
 
-class SimulatedSegmenter:
+class SyntheticSegmenter:
     """Offers the Segmenter protocol over a scene of its own.
 
     Args:
