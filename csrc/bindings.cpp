@@ -30,7 +30,7 @@ std::optional<esam::Buffer> numpy_array(py::handle value) {
 std::optional<std::int64_t> run(const std::string& kernel, const py::tuple& given) {
   const esam::Arguments arguments = esam::arguments(given, numpy_array);
   const py::gil_scoped_release released;
-  return esam::Kernels::find(kernel)(arguments);
+  return esam::Kernels::run(kernel, arguments);
 }
 
 }  // namespace

@@ -12,15 +12,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
-#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "common/views.hpp"
@@ -36,8 +33,12 @@ struct Buffer {
   bool writeable;
 };
 
-struct Argument : std::variant<std::int64_t, double, Buffer, std::vector<Argument>> {
-  using variant::variant;
+struct Argument {
+  enum class Kind { whole, real, array, tuple } kind;
+  std::int64_t whole = 0;
+  double real = 0.0;
+  Buffer array = {};
+  std::vector<Argument> parts = {};  // of a tuple
 };
 using Arguments = std::vector<Argument>;
 
@@ -54,13 +55,14 @@ class Cast {
     } else if constexpr (std::is_pointer_v<P>) {
       return data<std::remove_pointer_t<P>>(buffer());
     } else if constexpr (std::is_integral_v<P>) {
-      const auto* value = std::get_if<std::int64_t>(&argument_);
-      if (!value || *value < std::numeric_limits<P>::min() || *value > std::numeric_limits<P>::max())
+      const std::int64_t value = argument_.whole;
+      if (argument_.kind != Argument::Kind::whole || value < std::numeric_limits<P>::min() ||
+          value > std::numeric_limits<P>::max())
         refuse("a whole number of " + std::to_string(sizeof(P)) + " bytes");
-      return static_cast<P>(*value);
+      return static_cast<P>(value);
     } else if constexpr (std::is_floating_point_v<P>) {
-      if (const auto* value = std::get_if<double>(&argument_)) return static_cast<P>(*value);
-      if (const auto* value = std::get_if<std::int64_t>(&argument_)) return static_cast<P>(*value);
+      if (argument_.kind == Argument::Kind::real) return static_cast<P>(argument_.real);
+      if (argument_.kind == Argument::Kind::whole) return static_cast<P>(argument_.whole);
       refuse("a number");
     } else {
       return array(static_cast<P*>(nullptr));
@@ -69,9 +71,8 @@ class Cast {
 
  private:
   Masks masks() const {
-    const auto* parts = std::get_if<Arguments>(&argument_);
-    if (!parts || parts->size() != 5) refuse("masks: words, area, box, height, width");
-    const auto part = [&](std::size_t i) { return Cast(kernel_, position_, (*parts)[i]); };
+    if (argument_.parts.size() != 5) refuse("masks: words, area, box, height, width");
+    const auto part = [&](std::size_t i) { return Cast(kernel_, position_, argument_.parts[i]); };
     const auto words = part(0).to<Array<const std::uint64_t, 2>>();
     return {words.data,
             part(1).to<const std::int64_t*>(),
@@ -91,9 +92,8 @@ class Cast {
   }
 
   const Buffer& buffer() const {
-    const auto* given = std::get_if<Buffer>(&argument_);
-    if (!given) refuse("an array");
-    return *given;
+    if (argument_.kind != Argument::Kind::array) refuse("an array");
+    return argument_.array;
   }
 
   template <class T>
@@ -117,34 +117,43 @@ class Cast {
   const Argument& argument_;
 };
 
-// The kernels of one processor. Lead: what each has before the parameters that Python gives.
+// The kernels of one processor by name. Lead: the types of their first parameters, which Python does not give.
 template <class... Lead>
 class Registry {
  public:
   using Result = std::optional<std::int64_t>;
-  using Call = std::function<Result(Lead..., const Arguments&)>;
 
-  template <class R, class... P>
-  static bool add(const char* name, R (*kernel)(Lead..., P...)) {
-    all()[name] = [=](Lead... lead, const Arguments& given) {
-      if (given.size() != sizeof...(P))
-        throw std::invalid_argument(std::string(name) + " takes " + std::to_string(sizeof...(P)) + " arguments, got " +
-                                    std::to_string(given.size()));
-      return call(name, kernel, given, std::index_sequence_for<P...>{}, lead...);
-    };
+  template <auto kernel>
+  static bool add(const char* name) {
+    all().push_back({name, [](const char* own, const Arguments& given, Lead... lead) {
+                       return call(kernel, own, given, lead...);
+                     }});
     return true;
   }
 
-  static const Call& find(const std::string& name) {
-    const auto found = all().find(name);
-    if (found == all().end()) throw std::invalid_argument("there is no kernel " + name);
-    return found->second;
+  static Result run(const std::string& name, const Arguments& given, Lead... lead) {
+    for (const Entry& entry : all())
+      if (name == entry.name) return entry.run(entry.name, given, lead...);
+    throw std::invalid_argument("there is no kernel " + name);
   }
 
  private:
+  struct Entry {
+    const char* name;
+    Result (*run)(const char* name, const Arguments& given, Lead... lead);
+  };
+
+  template <class R, class... P>
+  static Result call(R (*kernel)(Lead..., P...), const char* name, const Arguments& given, Lead... lead) {
+    if (given.size() != sizeof...(P))
+      throw std::invalid_argument(std::string(name) + " takes " + std::to_string(sizeof...(P)) + " arguments, got " +
+                                  std::to_string(given.size()));
+    return spread(kernel, name, given, std::index_sequence_for<P...>{}, lead...);
+  }
+
   template <class R, class... P, std::size_t... I>
-  static Result call(const char* name, R (*kernel)(Lead..., P...), const Arguments& given, std::index_sequence<I...>,
-                     Lead... lead) {
+  static Result spread(R (*kernel)(Lead..., P...), const char* name, const Arguments& given, std::index_sequence<I...>,
+                       Lead... lead) {
     if constexpr (std::is_void_v<R>) {
       kernel(lead..., Cast(name, I, given[I]).template to<std::decay_t<P>>()...);
       return std::nullopt;
@@ -153,8 +162,8 @@ class Registry {
     }
   }
 
-  static std::map<std::string, Call>& all() {
-    static std::map<std::string, Call> kernels;
+  static std::vector<Entry>& all() {
+    static std::vector<Entry> kernels;
     return kernels;
   }
 };
@@ -163,4 +172,4 @@ using Kernels = Registry<>;  // esam::cuda has its own
 
 }  // namespace esam
 
-#define ESAM_KERNEL(name) [[maybe_unused]] static const bool name##_is_here = Kernels::add(#name, &name)
+#define ESAM_KERNEL(name) [[maybe_unused]] static const bool name##_is_here = Kernels::add<&name>(#name)

@@ -18,13 +18,14 @@ inline Arguments arguments(const pybind11::tuple& given, ReadArray read_array) {
   read.reserve(given.size());
   for (const pybind11::handle value : given) {
     if (std::optional<Buffer> array = read_array(value))
-      read.emplace_back(*std::move(array));
+      read.push_back({.kind = Argument::Kind::array, .array = *std::move(array)});
     else if (PyTuple_Check(value.ptr()))
-      read.emplace_back(arguments(pybind11::reinterpret_borrow<pybind11::tuple>(value), read_array));
+      read.push_back({.kind = Argument::Kind::tuple,
+                      .parts = arguments(pybind11::reinterpret_borrow<pybind11::tuple>(value), read_array)});
     else if (PyFloat_Check(value.ptr()))
-      read.emplace_back(value.cast<double>());
+      read.push_back({.kind = Argument::Kind::real, .real = value.cast<double>()});
     else if (PyIndex_Check(value.ptr()))
-      read.emplace_back(value.cast<std::int64_t>());
+      read.push_back({.kind = Argument::Kind::whole, .whole = value.cast<std::int64_t>()});
     else
       throw pybind11::type_error("a kernel takes arrays, numbers and tuples of them, got " +
                                  std::string(Py_TYPE(value.ptr())->tp_name));

@@ -20,7 +20,7 @@ std::optional<Buffer> device_array(py::handle value) {
 std::optional<std::int64_t> run(const Context& context, const std::string& kernel, const py::tuple& given) {
   const Arguments read = arguments(given, device_array);
   check(cudaSetDevice(context.device), "cudaSetDevice");
-  return Kernels::find(kernel)(context, read);
+  return Kernels::run(kernel, read, context);
 }
 
 // Devices that a driver offers; 0 without a driver.
