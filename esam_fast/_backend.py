@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -116,14 +117,20 @@ def _run_cuda(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, 
 def _run_numba(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
     import numba
 
-    numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-    return _function("_numba", file, name)(*arguments, *out)
+    with _ONE_AT_A_TIME:
+        numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        return _function("_numba", file, name)(*arguments, *out)
 
 
 def _run_torch(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
     return _function("_torch", file, name)(*arguments, *out)
 
 
+_ONE_AT_A_TIME = threading.Lock()  # numba's own pool of threads aborts the process when two threads use it at once
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_ONE_AT_A_TIME.acquire, after_in_parent=_ONE_AT_A_TIME.release, after_in_child=_ONE_AT_A_TIME.release
+    )
 _RUN = {"native": _run_native, "cuda": _run_cuda, "numba": _run_numba, "torch": _run_torch}
 
 

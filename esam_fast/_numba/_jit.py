@@ -24,9 +24,17 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def jit(function: Function) -> Function:
     """Compile for one thread. IEEE arithmetic: no fast-math, and division by zero does not raise."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    return _compiled(function)
 
 
 def parallel_jit(function: Function) -> Function:
     """Compile with `numba.prange` loops spread over numba's threads."""
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy", parallel=True)(function))
+    return _compiled(function, parallel=True)
+
+
+def _compiled(function: Function, **options: bool) -> Function:
+    options |= {"nogil": True}
+    try:
+        return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
+    except RuntimeError:  # no folder for its cache can be written: compiled anew in every process
+        return cast(Function, numba.njit(error_model="numpy", **options)(function))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 from synthetic import GRIDS, SyntheticSegmenter
 
 import esam_fast
-from esam_fast import Esam, EsamConfig
+from esam_fast import Esam, EsamConfig, load_segmenter
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,16 @@ def test_setting():
     with pytest.raises(TypeError, match=r"^n must"):
         esam_fast.set_num_threads(1.5)
     assert esam_fast.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("name", ["regions", "synthetic"])
+def test_one_pipeline_for_several_threads(name):
+    synthetic = SyntheticSegmenter(GRIDS["odd"], 3)
+    image = synthetic.image()
+    esam = Esam(load_segmenter("regions") if name == "regions" else synthetic)
+    images = [np.ascontiguousarray(np.roll(image, 7 * k, axis=1)) for k in range(4)]
+    alone = [esam.segment(one).labels for one in images]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda one: esam.segment(one).labels, images * 2))
+    for found, expected in zip(together, alone * 2, strict=True):
+        np.testing.assert_array_equal(found, expected)

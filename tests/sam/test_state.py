@@ -6,6 +6,7 @@ import copy
 import multiprocessing
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,13 @@ def test_generators_can_be_copied_and_pickled(sam: Any, clone: Any) -> None:
         for one, other in zip(before, again, strict=True):
             np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
             assert one["predicted_iou"] == other["predicted_iou"]
+
+
+def test_several_threads_ask_one_segmenter(sam: Any) -> None:
+    segmenter = SamSegmenter(sam)
+    expected = answers(segmenter)
+    with ThreadPoolExecutor(3) as pool:
+        assert all(same(found, expected) for found in pool.map(lambda _: answers(segmenter), range(6)))
 
 
 def _in_child(pickled: bytes, found: Any) -> None:
