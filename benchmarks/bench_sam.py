@@ -16,17 +16,14 @@ import statistics
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from clock import seconds
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from esam_fast.segmenters.sam import SamSegmenter
-from esam_fast.segmenters.sam.linear import linear
+from esam_fast.segmenters.sam import SamSegmenter, products
 
 PROMPTS = 64  # a batch, as SamAutomaticMaskGenerator has it
 SIDE = 1024
@@ -76,10 +73,10 @@ def compare(sam: Sam, dtype: str, rounds: int) -> None:
             times[name].append(seconds(partial(run, points)) / PROMPTS)
     check(ours(points), theirs(points), official_answer(sam, features, points), dtype)
 
-    rates = {kind: matmul_rate(kind, sam.device) for kind in (torch.float32, torch.bfloat16)}
+    rates = {kind: products.rate(kind, sam.device) for kind in (torch.float32, torch.bfloat16)}
     median = {name: statistics.median(each) for name, each in times.items()}
     for name, run in (("official", theirs), ("esam_fast", ours)):
-        work = products(run, points)
+        work = work_of(run, points)
         total = sum(work.values()) / 1e9
         floor = sum(flops / rates[kind] for kind, flops in work.items())
         print(
@@ -127,44 +124,9 @@ def official_answer(sam: Sam, features: Tensor, points: np.ndarray) -> Answer:
     return answer
 
 
-def products(run: Callable[[np.ndarray], Answer], points: np.ndarray) -> Counter[torch.dtype]:
-    """Floating-point operations in matrix products a prompt, by dtype; counted on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with _Products() as mode:
-        run(points[:16])
-    torch.set_num_threads(threads)
-    return Counter({dtype: flops // 16 for dtype, flops in mode.flops.items()})
-
-
-class _Products(TorchDispatchMode):
-    """Counts what matrix products do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops: Counter[torch.dtype] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        with self:  # in inference mode, operations arrive whole
-            parts = func.decompose(*args, **(kwargs or {}))
-        if parts is not NotImplemented:
-            return parts
-        result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm", "baddbmm", "baddbmm_", "_linear_pointwise"):
-            first = args[1] if "add" in name else args[0]
-            self.flops[first.dtype] += 2 * result.numel() * first.shape[-1]
-        elif name == "convolution" and args[6]:  # transposed, its kernel as large as its stride
-            self.flops[result.dtype] += 2 * result.numel() * args[1].shape[0]
-        return result
-
-
-def matmul_rate(dtype: torch.dtype, device: torch.device) -> float:
-    """Floating-point operations a second in a large matrix product, by the faster library."""
-    side = 8192 if device.type == "cuda" else 2048
-    a = torch.randn(side, side, device=device).to(dtype)
-    ways = (lambda: a @ a, lambda: linear(a, a))
-    return 2 * side**3 / min(seconds(way) for way in ways for _ in range(8))
+def work_of(run: Callable[[np.ndarray], Answer], points: np.ndarray) -> Counter[torch.dtype]:
+    """Floating-point operations in matrix products a prompt, by dtype."""
+    return Counter({dtype: flops // 16 for dtype, flops in products.count(lambda: run(points[:16])).items()})
 
 
 def report_memory(sam: Sam, n: int) -> None:

@@ -116,17 +116,15 @@ def _floors(timed: Any, image: NDArray[np.uint8], result: EntityMap, on_cuda: bo
     if not hasattr(timed, "dtype") or "torch" not in sys.modules:
         return {"draw": moved / _copy_rate()}
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
-        timed.embed(image)
-    a = torch.ones(4096, 4096, dtype=timed.dtype, device=timed.device)
+    from esam_fast.segmenters.sam import products
+
+    work = products.count(lambda: timed.embed(image))
     b = torch.empty(2**27, dtype=torch.int8, device=timed.device)
     wait: Callable[[], Any] = torch.cuda.synchronize if on_cuda else (lambda: None)
-    product = _best(lambda: (a @ a, wait()))
     copy = _best(lambda: (b.clone(), wait())) if on_cuda else 2 * b.numel() / _copy_rate()
     return {
-        "embed": counter.get_total_flops() / (2 * len(a) ** 3 / product),
+        "embed": sum(flops / products.rate(dtype, timed.device) for dtype, flops in work.items()),
         "draw": moved * copy / (2 * b.numel()),
     }
 
