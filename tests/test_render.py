@@ -84,7 +84,7 @@ def test_a_label_has_one_colour_in_overlay_and_steps():
     masks = PackedMasks.from_bool(np.stack([labels[::10, ::10] == label for label in order]))
     small = render.shrunk(image, 300)
     colours = entity_colours(image, labels)
-    for stage in stages_of(image, staged(labels, masks, masks, masks), small):
+    for stage in stages_of(staged(labels, masks, masks, masks), colours, small):
         np.testing.assert_array_equal(stage.colours[1:], colours[order])
 
 
@@ -203,7 +203,7 @@ def three_steps():
 
 
 def test_stages_by_hand():
-    find, refine, complete = stages_of(IMAGE, three_steps(), IMAGE)
+    find, refine, complete = stages_of(three_steps(), np.zeros((6, 3), np.uint8), IMAGE)
     assert find.counts == {"masks": 4}
     assert refine.counts == {"split": 1, "merged": 1}
     assert refine.changed == {"split": (1, 2), "merged": (3,)}

@@ -53,7 +53,10 @@ def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = AL
     """
     small = shrunk(image, PANEL)
     maps = [panel for panel in panels.values() if panel.dtype != np.bool_]
-    like = like_result(image, _over(image, maps[-1]), small) if maps else None
+    like = None
+    if maps:
+        final = _over(image, maps[-1])
+        like = like_result(final, entity_colours(image, final), small)
     drawn = [Panel("Image", small)]
     for name, panel in panels.items():
         if panel.dtype == np.bool_:
@@ -77,7 +80,7 @@ def steps(image: Image, entities: Staged) -> Image:
     """
     small = shrunk(image, PANEL)
     drawn = [Panel("Image", small)]
-    for k, stage in enumerate(stages_of(image, entities, small)):
+    for k, stage in enumerate(stages_of(entities, entity_colours(image, entities.labels), small)):
         marks = [(labels, MARKS[word]) for word, labels in stage.changed.items()] if k else None
         picture = tinted(small, stage.labels, stage.colours, ALPHA, under=stage.under, marks=marks)
         drawn.append(Panel(stage.title, picture, stage.counts))

@@ -58,7 +58,7 @@ def of_image(image: Image, entities: EntityMap, colours: Image) -> dict[str, Any
     }
     if entities.stages is not None:
         found["marks"] = {word: list(colour) for word, colour in MARKS.items()}
-        found["stages"] = [_of_stage(stage) for stage in stages_of(image, entities, shrunk(image, PANEL))]
+        found["stages"] = [_of_stage(stage) for stage in stages_of(entities, colours, shrunk(image, PANEL))]
     return found
 
 

@@ -321,6 +321,9 @@ byId("picture").addEventListener("click", (event) => {
   if (viewer.selected) scrollRow(byId("entities"), byId("entities").children[label - 1]);
 });
 window.addEventListener("scroll", () => tip(""));
+window.addEventListener("resize", () => {
+  if (viewer.data !== null) repaint();
+});
 
 // Bring a row of a list into its view, and leave the page where it is.
 function scrollRow(list, row) {
