@@ -229,6 +229,14 @@ def test_what_a_step_changed_is_outlined_in_its_colour():
     assert min(split[2], merged[2], added[3]) > 100
 
 
+def test_a_step_that_changed_nothing_looks_like_the_one_before():
+    masks = PackedMasks.from_bool(np.stack([k == LABELS[::6, ::6] for k in range(1, 31)]))
+    find, refine, complete = np.split(steps(IMAGE, staged(LABELS, masks, masks, masks)), 4, axis=1)[1:]
+    end = 120 + (find.shape[0] - 120) // 2  # the titles apart
+    np.testing.assert_array_equal(find[end - 90 : end], refine[end - 90 : end])
+    np.testing.assert_array_equal(refine[end - 90 : end], complete[end - 90 : end])
+
+
 def test_steps_without_stages():
     with pytest.raises(ValueError, match="entities must hold the masks of its stages, got None"):
         steps(IMAGE, entity_map(LABELS))

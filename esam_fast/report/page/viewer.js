@@ -106,7 +106,7 @@ function chooseStage(i) {
 }
 
 const final = () => viewer.layers[viewer.layers.length - 1];
-const changing = (layer) => layer.changed !== undefined && layer !== viewer.layers[1];
+const changing = (layer) => Object.keys(layer.changed ?? {}).length > 0;
 
 function repaint() {
   const layer = viewer.layers[viewer.at];
