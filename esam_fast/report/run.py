@@ -19,7 +19,7 @@ from esam_fast.entities import EntityMap
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.report import data
 
-_PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js")
+_PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
 
 

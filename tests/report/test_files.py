@@ -164,7 +164,7 @@ def test_hostile_names_stay_text(tmp_path, name):
 
 def test_numbers_in_names_sort_by_value():
     names = ["a1", "a02", "a2b", "a10", "a010c", "B1", "b007/9", "b007/10"]
-    assert sorted(reversed(names), key=_natural) == names
+    assert sorted((names[k] for k in (5, 2, 7, 0, 3, 6, 1, 4)), key=_natural) == names
 
 
 def test_the_page_names_no_address_on_a_network():

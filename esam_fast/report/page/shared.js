@@ -116,17 +116,19 @@ function outline(canvas, layer, colourOf) {
   const around = [[1, 0], [-1, 0], [0, 1], [0, -1], [0.7, 0.7], [-0.7, 0.7], [0.7, -0.7], [-0.7, -0.7]];
   const near = around.map(([x, y]) => [Math.round(x * reach), Math.round(y * reach)]);
   const far = around.map(([x, y]) => [Math.round(x * (reach + 1.5 * screen)), Math.round(y * (reach + 1.5 * screen))]);
-  const leaves = (x, y, label, steps) =>
-    steps.some(([dx, dy]) => {
+  const leaves = (x, y, label, steps) => {
+    for (const [dx, dy] of steps) {
       const u = x + dx, v = y + dy;
-      return u < 0 || v < 0 || u >= width || v >= height || labels[v * width + u] !== label;
-    });
+      if (u < 0 || v < 0 || u >= width || v >= height || labels[v * width + u] !== label) return true;
+    }
+    return false;
+  };
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
       const label = labels[i];
       if (colours[label] === 0) continue;
-      if (leaves(x, y, label, near)) out[i] = colours[label];
-      else if (leaves(x, y, label, far)) out[i] = CASING;
+      if (!leaves(x, y, label, far)) continue;
+      out[i] = leaves(x, y, label, near) ? colours[label] : CASING;
     }
   }
   context.putImageData(picture, 0, 0);
