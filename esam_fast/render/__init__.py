@@ -13,7 +13,7 @@ from esam_fast.render.colours import ALPHA as ALPHA
 from esam_fast.render.colours import Image, Labels
 from esam_fast.render.colours import entity_colours as entity_colours
 from esam_fast.render.drawing import tinted, write_ids
-from esam_fast.render.panels import MARKS, Panel, side_by_side
+from esam_fast.render.panels import MARKS, NO_ENTITY, OVERLAP, Panel, side_by_side
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
 
 PANEL = 640  # longer side of a panel in a strip, pixels
@@ -53,7 +53,10 @@ def strip(image: Image, panels: Mapping[str, NDArray[Any]], *, alpha: float = AL
     """
     small = shrunk(image, PANEL)
     maps = [panel for panel in panels.values() if panel.dtype != np.bool_]
-    like = like_result(image, _over(image, maps[-1]), small) if maps else None
+    like = None
+    if maps:
+        final = _over(image, maps[-1])
+        like = like_result(final, entity_colours(image, final), small)
     drawn = [Panel("Image", small)]
     for name, panel in panels.items():
         if panel.dtype == np.bool_:
@@ -70,18 +73,22 @@ def steps(image: Image, entities: Staged) -> Image:
     """The stages of one result side by side: image, MMG, EMR, USR (the paper's Fig. 6), uint8.
 
     All stages are drawn from the masks on the grid, so that they differ in what changed alone. What a stage changed is
-    outlined in the colour of its word in the title, the rest is faint.
+    outlined in the colour of its word in the title, and the rest of that panel is faint.
 
     Raises:
         ValueError: the result was made without its stages.
     """
     small = shrunk(image, PANEL)
+    stages = stages_of(entities, entity_colours(image, entities.labels), small)
     drawn = [Panel("Image", small)]
-    for k, stage in enumerate(stages_of(image, entities, small)):
-        marks = [(labels, MARKS[word]) for word, labels in stage.changed.items()] if k else None
+    for stage in stages:
+        marks = [(labels, MARKS[word]) for word, labels in stage.changed.items()]
         picture = tinted(small, stage.labels, stage.colours, ALPHA, under=stage.under, marks=marks)
         drawn.append(Panel(stage.title, picture, stage.counts))
-    return side_by_side(drawn, legend=True)
+    signs = [NO_ENTITY] if any((stage.labels == 0).any() for stage in stages) else []
+    signs += [OVERLAP] if any(stage.under.any() for stage in stages) else []
+    signs += [word for word in MARKS if any(word in stage.changed for stage in stages)]
+    return side_by_side(drawn, tuple(signs))
 
 
 def shrunk(image: Image, side: int) -> Image:

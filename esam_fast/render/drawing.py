@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import cv2
@@ -28,7 +29,7 @@ def tinted(
     alpha: float,
     *,
     under: Labels | None = None,
-    marks: list[Mark] | None = None,
+    marks: Sequence[Mark] = (),
 ) -> Image:
     """The image under a label map, with borders: uint8 [H, W, 3].
 
@@ -38,21 +39,21 @@ def tinted(
         colours: uint8 [K + 1, 3].
         alpha: share of the colour in the mix, 0 to 1.
         under: int32 [H, W], the entity below each pixel's own, 0 if none: shown in stripes.
-        marks: what to outline boldly; the others are tinted faintly then.
+        marks: what to outline boldly; where there is any, the others are tinted faintly.
     """
     seen, border = labels, borders(labels)
     if under is not None:
         seen = np.where((under > 0) & stripes(labels.shape, 5), under, labels)
         border |= borders(under)
     share = np.full(len(colours), alpha)
-    if marks is not None:
+    if marks:
         share *= _FAINT
         share[[label for marked, _ in marks for label in marked]] = alpha
     mix = np.zeros((len(colours), 4), np.uint8)
     mix[:, :3] = colours
     mix[:, 3] = np.rint(255 * share)
     tint = mix.view(np.uint32)[:, 0][seen].view(np.uint8).reshape(*labels.shape, 4)
-    if marks is None:
+    if not marks:
         out = cv2.addWeighted(image, 1 - alpha, cv2.cvtColor(tint, cv2.COLOR_RGBA2RGB), alpha, 0)
     else:
         weight = tint[..., 3:] / np.float32(255)
@@ -61,7 +62,7 @@ def tinted(
     if bare.any():
         out[bare] = hatch(image)[bare]
     draw_borders(out, border)
-    for marked, colour in marks or []:
+    for marked, colour in marks:
         _outline(out, np.isin(labels, list(marked)), border, colour)
     return out
 

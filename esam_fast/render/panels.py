@@ -11,6 +11,7 @@ from esam_fast.render.colours import Image
 from esam_fast.render.drawing import BLACK, WHITE, Colour, hatch, stripes, text
 
 MARKS: dict[str, Colour] = {"split": (255, 140, 0), "merged": (0, 170, 255), "added": (110, 220, 0)}
+NO_ENTITY, OVERLAP = "no entity", "two masks overlap"
 _GAP = 4  # pixels on each side of a panel
 _INK = (30, 30, 30)
 
@@ -23,8 +24,13 @@ class Panel(NamedTuple):
     counts: dict[str, int] | None = None
 
 
-def side_by_side(panels: list[Panel], *, legend: bool = False) -> Image:
-    """The panels in a row, all pictures of one size, on white; with a line that explains hatching and stripes."""
+def side_by_side(panels: list[Panel], legend: tuple[str, ...] = ()) -> Image:
+    """The panels in a row on white, all pictures of one size.
+
+    Args:
+        panels: from left to right.
+        legend: signs that a line below explains: NO_ENTITY, OVERLAP, keys of MARKS.
+    """
     width = panels[0].picture.shape[1]
     wanted = [_title(panel, 24) for panel in panels]
     high = 24 * min(1.0, width / (24 + max(title.shape[1] for title in wanted)))
@@ -33,7 +39,7 @@ def side_by_side(panels: list[Panel], *, legend: bool = False) -> Image:
     row = np.hstack([_framed(title, panel.picture, band) for title, panel in zip(titles, panels, strict=True)])
     if not legend:
         return row
-    line = _fitted(_legend(0.8 * high), row.shape[1])
+    line = _fitted(_legend(legend, 0.8 * high), row.shape[1])
     return np.vstack([row, line])
 
 
@@ -48,14 +54,18 @@ def _title(panel: Panel, high: float) -> Image:
     return _in_line(parts, round(0.5 * high))
 
 
-def _legend(high: float) -> Image:
+def _legend(signs: tuple[str, ...], high: float) -> Image:
     shape = (_square(high)[0], 3 * _square(high)[1])
-    bare = hatch(np.full((*shape, 3), 90, np.uint8))
-    both = np.array([[230, 150, 90], [90, 160, 220]], np.uint8)[stripes(shape, 4).astype(int)]
-    parts = [_swatch(bare), _word("no entity", high), _swatch(both), _word("two masks overlap", high)]
-    for name, colour in MARKS.items():
-        ring = cv2.copyMakeBorder(np.full((*shape, 3), 200, np.uint8)[4:-4, 4:-4], 4, 4, 4, 4, 0, value=colour)
-        parts += [_swatch(ring), _word(f"{name} in this step", high)]
+    parts = []
+    for sign in signs:
+        if sign == NO_ENTITY:
+            picture = hatch(np.full((*shape, 3), 90, np.uint8))
+        elif sign == OVERLAP:
+            picture = np.array([[230, 150, 90], [90, 160, 220]], np.uint8)[stripes(shape, 4).astype(int)]
+        else:
+            picture = np.full((*shape, 3), MARKS[sign], np.uint8)
+            picture[4:-4, 4:-4] = 200
+        parts += [_swatch(picture), _word(f"{sign} in this step" if sign in MARKS else sign, high)]
     return _in_line(parts, round(0.6 * high))
 
 

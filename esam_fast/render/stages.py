@@ -47,20 +47,20 @@ class Stage:
     changed: dict[str, tuple[int, ...]]
 
 
-def stages_of(image: Image, entities: Staged, small: Image) -> list[Stage]:
+def stages_of(entities: Staged, colours: Image, small: Image) -> list[Stage]:
     """MMG, EMR and USR of a result, from the masks on the grid.
 
     Args:
-        image: uint8 [H, W, 3] RGB, the image of the result.
         entities: the result.
-        small: uint8 [h, w, 3], the image in the size wanted.
+        colours: uint8 [K + 1, 3], of its labels.
+        small: uint8 [h, w, 3] RGB, the image in the size wanted.
 
     Raises:
         ValueError: the result was made without its stages.
     """
     if entities.stages is None or entities.grid is None:
         raise ValueError("entities must hold the masks of its stages, got None; segment with keep_stages=True")
-    like = like_result(image, entities.labels, small)
+    like = like_result(entities.labels, colours, small)
     found: list[Stage] = []
     before: Labels | None = None
     for stage, title in (("mmg", "1. Find"), ("emr", "2. Refine"), ("usr", "3. Complete")):
@@ -71,15 +71,14 @@ def stages_of(image: Image, entities: Staged, small: Image) -> list[Stage]:
         if before is None:
             counts = {"mask" if len(masks) == 1 else "masks": len(masks)}
         labels, under = (enlarged(layer, small) for layer in on_grid)
-        colours = entity_colours(small, labels, like=like, count=len(masks))
-        found.append(Stage(title, labels, under, colours, counts, changed))
+        own = entity_colours(small, labels, like=like, count=len(masks))
+        found.append(Stage(title, labels, under, own, counts, changed))
         before = on_grid[0]
     return found
 
 
-def like_result(image: Image, labels: Labels, small: Image) -> tuple[Labels, Image]:
-    """The label map of an image in the size of a smaller one, and its colours: `like` of `entity_colours`."""
-    colours = entity_colours(image, labels)
+def like_result(labels: Labels, colours: Image, small: Image) -> tuple[Labels, Image]:
+    """A label map stretched over a smaller image, and its colours: what `entity_colours` takes as `like`."""
     return cv2.resize(labels, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_NEAREST), colours
 
 

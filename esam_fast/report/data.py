@@ -29,8 +29,7 @@ def script(function: str, head: dict[str, Any], value: dict[str, Any]) -> bytes:
 
 def jpeg(image: Image, quality: int) -> bytes:
     """A JPEG of an image uint8 [H, W, 3] RGB, marked as a result, so that no later run takes it for a photograph."""
-    done, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return export.marked(content.tobytes())
 
 
@@ -58,7 +57,7 @@ def of_image(image: Image, entities: EntityMap, colours: Image) -> dict[str, Any
     }
     if entities.stages is not None:
         found["marks"] = {word: list(colour) for word, colour in MARKS.items()}
-        found["stages"] = [_of_stage(stage) for stage in stages_of(image, entities, shrunk(image, PANEL))]
+        found["stages"] = [_of_stage(stage) for stage in stages_of(entities, colours, shrunk(image, PANEL))]
     return found
 
 

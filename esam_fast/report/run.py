@@ -19,7 +19,7 @@ from esam_fast.entities import EntityMap
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.report import data
 
-_PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js")
+_PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
 
 
@@ -56,7 +56,7 @@ class Writer:
         name = _check.instance("name", name, str)
         image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
         key = key_of(name)
-        colours = entity_colours(image, entities.labels)
+        colours = entity_colours(image, entities.labels, count=len(entities))
         thumbnail = data.thumbnail(image, entities.labels, colours)
         head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
         write_all(
@@ -134,4 +134,5 @@ def _head(path: Path) -> dict[str, Any]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """A key that sorts numbers in names by their value."""
-    return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"0*([0-9]+)", name.casefold())  # text and numbers in turn
+    return [(len(part) if k % 2 else 0, part) for k, part in enumerate(parts)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three images: of 5 entities with stages, of 12, and of none, the last of a hostile name."""
     folder = tmp_path_factory.mktemp("run")
     with report.Writer(folder, "<b>A run</b>", {"segmenter": "regions", "config": {"min_area": 4}}) as writer:
-        writer.add("a.png", IMAGE, three_steps())
+        times = {"embed": 0.3, "usr": 0.0, "decode": 0.15, "total": 0.5}
+        prompts = {"mmg": 1024, "gallery": 560, "usr": 3}
+        writer.add("a.png", IMAGE, replace(three_steps(), timings=times, prompts=prompts))
         writer.add("b.png", IMAGE, entity_map(LABELS))
         writer.add(HOSTILE, IMAGE, entity_map(np.zeros_like(LABELS)))
     return folder
@@ -261,6 +264,12 @@ def test_stages(opened):
 
 def test_timings_and_prompts(opened):
     assert texts(opened, "#seconds") == ["0.50 s"]
+    assert texts(opened, "#timings dt") == ["embed", "decode"]
+    assert texts(opened, "#timings dd") == ["0.300 s", "0.150 s"]
+    bars = "return [...document.querySelectorAll('#timings dd')].map((bar) => getComputedStyle(bar, '::before').width)"
+    embed, decode = (float(width.removesuffix("px")) for width in opened.execute_script(bars))
+    assert abs(decode / embed - 0.5) < 0.01
+    assert texts(opened, "#prompts") == ["Points asked: 1024 at first, 560 for guidance, 3 where nothing was found"]
 
 
 def test_from_image_to_image(opened):

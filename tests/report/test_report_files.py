@@ -18,7 +18,7 @@ from esam_fast import report
 from esam_fast.export import is_result
 from esam_fast.render import entity_colours
 from esam_fast.report.packing import packed, varints
-from esam_fast.report.run import key_of
+from esam_fast.report.run import _natural, key_of
 
 LABELS = blobs(120, 180, 12)
 
@@ -142,6 +142,7 @@ HOSTILE = [
     "../../up.png",
     "\udcff.jpg",
     "x" * 5000,
+    "9" * 5000,
     "CON.png",
     "日本.png",
 ]
@@ -158,6 +159,11 @@ def test_hostile_names_stay_text(tmp_path, name):
     assert value_of(tmp_path / "run" / "report" / "index.js")["images"][0]["name"] == name
     page = Path(report.__file__).parent / "page" / "index.html"
     assert (tmp_path / "run" / "index.html").read_bytes() == page.read_bytes()  # no name ever gets into HTML
+
+
+def test_numbers_in_names_sort_by_value():
+    names = ["a1", "a02", "a2b", "a10", "a010c", "B1", "b007/9", "b007/10"]
+    assert sorted((names[k] for k in (5, 2, 7, 0, 3, 6, 1, 4)), key=_natural) == names
 
 
 def test_the_page_names_no_address_on_a_network():

@@ -80,7 +80,7 @@ def test_a_label_has_one_colour_in_overlay_and_steps():
     masks = PackedMasks.from_bool(np.stack([labels[::10, ::10] == label for label in order]))
     small = render.shrunk(image, 300)
     colours = entity_colours(image, labels)
-    for stage in stages_of(image, staged(labels, masks, masks, masks), small):
+    for stage in stages_of(staged(labels, masks, masks, masks), colours, small):
         np.testing.assert_array_equal(stage.colours[1:], colours[order])
 
 
@@ -173,7 +173,7 @@ def test_overlapping_masks_are_striped_in_both_colours():
 
 
 def test_stages_by_hand():
-    find, refine, complete = stages_of(IMAGE, three_steps(), IMAGE)
+    find, refine, complete = stages_of(three_steps(), np.zeros((6, 3), np.uint8), IMAGE)
     assert find.counts == {"masks": 4}
     assert refine.counts == {"split": 1, "merged": 1}
     assert refine.changed == {"split": (1, 2), "merged": (3,)}
@@ -197,6 +197,14 @@ def test_what_a_step_changed_is_outlined_in_its_colour():
     )
     assert split[:2].sum() == split[3] == merged[:2].sum() == merged[3] == added[:3].sum() == 0
     assert min(split[2], merged[2], added[3]) > 100
+
+
+def test_a_step_that_changed_nothing_looks_like_the_one_before():
+    masks = PackedMasks.from_bool(np.stack([k == LABELS[::6, ::6] for k in range(1, 31)]))
+    find, refine, complete = np.split(steps(IMAGE, staged(LABELS, masks, masks, masks)), 4, axis=1)[1:]
+    end = 120 + (find.shape[0] - 120) // 2  # the titles apart
+    np.testing.assert_array_equal(find[end - 90 : end], refine[end - 90 : end])
+    np.testing.assert_array_equal(refine[end - 90 : end], complete[end - 90 : end])
 
 
 def test_steps_without_stages():

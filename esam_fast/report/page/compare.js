@@ -20,16 +20,18 @@ esam.compare = (data) => {
   const { width, height } = view.sides[0];
   byId("picture").style.aspectRatio = `${width} / ${height}`;
   byId("picture").style.setProperty("--ratio", width / height);
-  view.sides.forEach((side, k) => {
-    byId(`name-${"ab"[k]}`).textContent = `${"ab"[k]}: ${side.name}`;
-    paint(canvasOf(k, "tint"), side, () => 0.5);
-  });
+  view.sides.forEach((side, k) => (byId(`name-${"ab"[k]}`).textContent = `${"ab"[k]}: ${side.name}`));
   byId("legend").replaceChildren(make("span", "", { class: "key hatched", "aria-hidden": "true" }), "no entity");
   byId("changes").replaceChildren(...Object.keys(WORDS).map((kind) => group(kind, data.changes[kind])));
   swipe();
-  choose({ a: [], b: [] });
+  repaint();
   document.body.setAttribute("data-state", "ready");
 };
+
+function repaint() {
+  view.sides.forEach((side, k) => paint(canvasOf(k, "tint"), side, () => 0.5));
+  outlineBoth(view.chosen);
+}
 
 const canvasOf = (k, name) => byId(`side-${"ab"[k]}`).querySelector(`.${name}`);
 
@@ -109,3 +111,4 @@ document.addEventListener("keydown", (event) => {
   swipe();
   event.preventDefault();
 });
+window.addEventListener("resize", repaint);

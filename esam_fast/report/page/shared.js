@@ -49,6 +49,12 @@ const WHITE = rgba(255, 255, 255, 255);
 const CASING = rgba(0, 0, 0, 190);
 const stripeWidth = (layer) => 4 * Math.max(1, Math.round(Math.max(layer.width, layer.height) / 700));
 
+// Layer pixels to a pixel of the screen: lines are that many times as wide, or they would break when shrunk.
+function layerPixels(canvas, layer) {
+  const shown = canvas.closest(".picture").clientWidth * window.devicePixelRatio;
+  return shown > 0 ? layer.width / shown : 1;
+}
+
 // Tint a layer onto a canvas: colours, stripes where masks overlap, hatching where there is no entity, borders.
 // `alpha(label)` is the share of the label's colour, 0 to 1; null leaves the label's pixels bare.
 function paint(canvas, layer, alpha) {
@@ -81,25 +87,18 @@ function paint(canvas, layer, alpha) {
       if ((x + 1 < width && apart(i, i + 1)) || (y + 1 < height && apart(i, i + width))) line[i] = 1;
     }
   }
-  const thick = Math.max(width, height) > 900;
-  for (let y = 1, i = width; y < height; y++) {
-    for (let x = 0; x < width; x++, i++) {
-      if (!line[i]) continue;
-      for (const j of thick ? [i - 2, i + 2, i - 2 * width, i + width] : [i - 1, i + 1, i - width, i + width]) {
-        if (j >= 0 && j < line.length && !line[j]) out[j] = CASING;
-      }
-    }
-  }
-  for (let i = 0; i < line.length; i++) {
-    if (!line[i]) continue;
-    out[i] = WHITE;
-    if (thick && i >= width) out[i - width] = out[i - 1] = WHITE;
-  }
+  const wide = Math.max(1, Math.round(layerPixels(canvas, layer)));
+  const stroke = (i, colour, from, to) => {
+    const x = i % width, y = (i / width) | 0;
+    for (let v = Math.max(0, y + from); v <= Math.min(height - 1, y + to); v++)
+      out.fill(colour, v * width + Math.max(0, x + from), v * width + Math.min(width, x + to + 1));
+  };
+  for (let i = 0; i < line.length; i++) if (line[i]) stroke(i, CASING, -wide, 2 * wide - 1);
+  for (let i = 0; i < line.length; i++) if (line[i]) stroke(i, WHITE, 0, wide - 1);
   context.putImageData(picture, 0, 0);
 }
 
-// Outline labels boldly on a canvas: `colourOf(label)` is [r, g, b], or null for none. Smaller canvases for large
-// layers would blur; the line's width follows the layer's size instead.
+// Outline labels boldly on a canvas, within their borders: `colourOf(label)` is [r, g, b], or null for none.
 function outline(canvas, layer, colourOf) {
   const { width, height, labels } = layer;
   canvas.width = width; // also clears it
@@ -112,21 +111,24 @@ function outline(canvas, layer, colourOf) {
   const context = canvas.getContext("2d");
   const picture = context.createImageData(width, height);
   const out = new Uint32Array(picture.data.buffer);
-  const reach = Math.max(2, Math.round(Math.max(width, height) / 280));
+  const screen = layerPixels(canvas, layer);
+  const reach = Math.max(2, 3.5 * screen);
   const around = [[1, 0], [-1, 0], [0, 1], [0, -1], [0.7, 0.7], [-0.7, 0.7], [0.7, -0.7], [-0.7, -0.7]];
   const near = around.map(([x, y]) => [Math.round(x * reach), Math.round(y * reach)]);
-  const far = around.map(([x, y]) => [Math.round(x * (reach + 1.5)), Math.round(y * (reach + 1.5))]);
-  const leaves = (x, y, label, steps) =>
-    steps.some(([dx, dy]) => {
+  const far = around.map(([x, y]) => [Math.round(x * (reach + 1.5 * screen)), Math.round(y * (reach + 1.5 * screen))]);
+  const leaves = (x, y, label, steps) => {
+    for (const [dx, dy] of steps) {
       const u = x + dx, v = y + dy;
-      return u < 0 || v < 0 || u >= width || v >= height || labels[v * width + u] !== label;
-    });
+      if (u < 0 || v < 0 || u >= width || v >= height || labels[v * width + u] !== label) return true;
+    }
+    return false;
+  };
   for (let y = 0, i = 0; y < height; y++) {
     for (let x = 0; x < width; x++, i++) {
       const label = labels[i];
       if (colours[label] === 0) continue;
-      if (leaves(x, y, label, near)) out[i] = colours[label];
-      else if (leaves(x, y, label, far)) out[i] = CASING;
+      if (!leaves(x, y, label, far)) continue;
+      out[i] = leaves(x, y, label, near) ? colours[label] : CASING;
     }
   }
   context.putImageData(picture, 0, 0);
