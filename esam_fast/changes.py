@@ -30,7 +30,8 @@ class Changes(NamedTuple):
         resized: such pairs of a lower IoU.
         split: entities of `before` related to several of `after`: these.
         merged: entities of `after` related to several of `before`: these.
-        went: entities of `before` related to none. came: such entities of `after`.
+        went: entities of `before` related to none.
+        came: entities of `after` related to none.
     """
 
     kept: tuple[Pair, ...]

@@ -74,7 +74,7 @@ def measure(esam: Esam, image: NDArray[np.uint8], runs: int = 5, warmup: int = 1
     """Segment one image uint8 [H, W, 3] again and again.
 
     Args:
-        esam: the pipeline; `esam_fast.evaluate.load.simulated_load` needs no trained weights.
+        esam: the pipeline; `esam_fast.evaluate.simulated_load.simulated_load` needs no trained weights.
         image: RGB.
         runs: how many count, at least 1.
         warmup: how many come before them and do not count.
