@@ -23,8 +23,24 @@ ENLARGED, ENLARGED_SIDE = 1.5, 720  # small images are enlarged before the netwo
 WEIGHTS = Path(__file__).with_name("contours.onnx")
 
 _lock = Lock()  # the network and OpenCV's thread setting are one for all
-if hasattr(os, "register_at_fork"):  # no fork in the middle: the child gets the lock free and the network whole
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+
+
+class _Fork:
+    """No fork in the middle, nor beside OpenCV's threads: a child has none of them, but the locks that they held."""
+
+    def before(self) -> None:
+        _lock.acquire()
+        self._threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # ends the others
+
+    def after(self) -> None:
+        cv2.setNumThreads(self._threads)
+        _lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    _fork = _Fork()
+    os.register_at_fork(before=_fork.before, after_in_parent=_fork.after, after_in_child=_fork.after)
 
 
 @dataclass(frozen=True)
@@ -42,20 +58,24 @@ class Contours:
 
 def find_contours(image: NDArray[np.uint8], weights: Path = WEIGHTS) -> Contours:
     """Contours and embedding of an image [h, w, 3] RGB, which is not changed."""
+    with _lock:
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(get_num_threads())
+        try:
+            return _find(image, weights)
+        finally:
+            cv2.setNumThreads(threads)
+
+
+def _find(image: NDArray[np.uint8], weights: Path) -> Contours:
     scale = min(ENLARGED, max(1.0, ENLARGED_SIDE / max(image.shape[:2])))
     seen = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     height, width = seen.shape[:2]
     bottom, right = (MARGIN + -(side + 2 * MARGIN) % STRIDE for side in (height, width))
     padded = np.asarray(cv2.copyMakeBorder(seen, MARGIN, bottom, MARGIN, right, cv2.BORDER_REFLECT_101))
-    with _lock:
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(get_num_threads())
-        try:
-            network = _network(weights)
-            network.setInput(cv2.dnn.blobFromImage(padded))
-            contours, embedding = network.forward(["contours", "embedding"])
-        finally:
-            cv2.setNumThreads(threads)
+    network = _network(weights)
+    network.setInput(cv2.dnn.blobFromImage(padded))
+    contours, embedding = network.forward(["contours", "embedding"])
     full = contours[0].reshape(2, 2, *contours.shape[2:]).transpose(2, 0, 3, 1).reshape(padded.shape[:2])
     deep = cv2.resize(embedding[0].transpose(1, 2, 0), padded.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     inside = np.s_[MARGIN : MARGIN + height, MARGIN : MARGIN + width]
