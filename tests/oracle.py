@@ -299,8 +299,7 @@ def emr(segmenter: Any, embedding: Any, objects: Masks, superpixels: np.ndarray,
     seen = ask_guidance(segmenter, embedding, points[asked], config.emr.tau)
     representative = cluster_masks(seen.bits, seen.scores, config.emr.cluster_iou)
     votes = np.append(np.where(seen.bits.any(axis=(1, 2)), representative, -1), -1)[answer]
-    margin = np.inf if config.emr.score_margin is None else config.emr.score_margin
-    rules = config.emr.delta, margin
+    rules = config.emr.delta, config.emr.score_margin
     kept = split_overlaps(objects.bits, objects.scores, at, votes, seen.bits, seen.scores, *rules)
     pieces = disjoint_pieces(objects, kept, config.min_area)
     return merge(pieces, seen, at, answer, superpixels, embedding, config.emr)

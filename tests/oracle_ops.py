@@ -103,7 +103,7 @@ def split_overlaps(
     guides: np.ndarray,
     guide_scores: np.ndarray,
     delta: float,
-    score_margin: float = np.inf,
+    score_margin: float | None = None,
 ) -> np.ndarray:
     """Make the masks disjoint, pair by pair in the order, by score, delta and the guidance votes (Eqs. 5 and 6)."""
     masks, order = masks.copy(), order_of(scores)
@@ -115,7 +115,7 @@ def split_overlaps(
             if common == 0:
                 continue
             voters = point_guides[overlap.ravel()[point_pixels] & (point_guides >= 0)]
-            if float(scores[p]) - float(scores[q]) > score_margin:
+            if score_margin is not None and float(scores[p]) - float(scores[q]) > score_margin:
                 loser = q
             elif common / max(p_area, q_area) < delta or len(voters) == 0:
                 loser = p if p_area > q_area else q

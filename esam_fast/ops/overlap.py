@@ -19,7 +19,7 @@ def split_overlaps(
     guides: PackedMasks,
     guide_scores: Float,
     delta: float,
-    score_margin: float = math.inf,
+    score_margin: float | None = None,
     *,
     backend: str | None = None,
 ) -> PackedMasks:
@@ -39,7 +39,7 @@ def split_overlaps(
         guides: PackedMasks, G masks on the same grid.
         guide_scores: [G] float32, finite.
         delta: float in [0, 1].
-        score_margin: float, at least 0; infinity: never.
+        score_margin: float, at least 0; None: never.
         backend: "native", "cuda", "numba", "torch", or None for the best one for where the masks live.
 
     Returns:
@@ -58,9 +58,7 @@ def split_overlaps(
     point_pixels = _check.indices("point_pixels", point_pixels, 0, h * w, ("P",))
     point_guides = _check.indices("point_guides", point_guides, -1, g, point_pixels.shape)
     limit = _check.unit("delta", delta)
-    margin = _check.real("score_margin", score_margin)
-    if not margin >= 0.0:
-        raise ValueError(f"score_margin must be at least 0, got {score_margin!r}")
+    margin = math.inf if score_margin is None else _check.at_least("score_margin", score_margin, 0)
     words, area = _arrays.empty(masks.words, masks.words.shape, np.uint64), np.empty(n, np.int64)
     run(
         "overlap.split_overlaps", backend, masks.raw, order, point_pixels, point_guides, scores, guides.raw,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -46,10 +45,9 @@ def refine(
     votes = cluster_masks(gallery.masks, gallery.scores, config.cluster_iou, backend=backend)
     votes = np.where(gallery.masks.area > 0, votes, -1)
     votes = np.append(votes, -1)[gallery.answer]  # [P], of each point; row -1: no answer stands for it
-    margin = math.inf if config.score_margin is None else config.score_margin
     disjoint = split_overlaps(
         objects.masks, objects.scores, gallery.pixels, votes, gallery.masks, gallery.scores, config.delta,
-        margin, backend=backend,
+        config.score_margin, backend=backend,
     )  # fmt: skip
     entities = _settle(objects, disjoint, min_area)
     labels = entities.masks.to_labels()

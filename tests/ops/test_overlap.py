@@ -183,7 +183,7 @@ def test_properties(backend, data):
     scores = data.draw(scores_for(masks))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     delta = data.draw(st.sampled_from((0.0, 0.05, 0.25, 1.0)))
-    margin = data.draw(st.sampled_from((0.0, 0.25, np.inf)))
+    margin = data.draw(st.sampled_from((0.0, 0.25, None)))
     disjoint = check(masks, scores, *arguments(rng, masks)[1:], delta, backend, score_margin=margin)
     assert (disjoint.sum(axis=0) == masks.any(axis=0)).all()  # every pixel keeps exactly one owner
     assert not (disjoint & ~masks).any()
@@ -212,7 +212,7 @@ def test_refusals(backend):
         "guides": None,
         "guide_scores": np.ones(1, int),
         "delta": "0.05",
-        "score_margin": None,
+        "score_margin": "0.05",
     }
     for name, value in wrong_type.items():
         with pytest.raises(TypeError, match=f"^{name} must"):
@@ -234,6 +234,7 @@ def test_refusals(backend):
         ("delta", float("nan")),
         ("score_margin", -0.01),
         ("score_margin", float("nan")),
+        ("score_margin", float("inf")),
     ]
     for name, value in wrong_value:
         with pytest.raises(ValueError, match=f"^{name} must"):

@@ -19,7 +19,7 @@ from sam_models import SamSegmenter, official, photo, segment_anything, small_sa
 from esam_fast.segmenters.sam import load_sam
 from esam_fast.segmenters.sam.decoder import FoldedDecoder
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
-from esam_fast.segmenters.sam.own import OwnDecoder
+from esam_fast.segmenters.sam.foreign import ForeignDecoder
 from esam_fast.weights import WeightsError
 
 MaskDecoder = segment_anything.modeling.MaskDecoder
@@ -54,7 +54,7 @@ def test_a_decoder_that_differs_runs_by_its_own_code() -> None:
     sam, image = small_sam(), photo(100, 200)
     sam.mask_decoder.__class__ = Inverted
     segmenter = SamSegmenter(sam)
-    assert isinstance(segmenter._decoder, OwnDecoder)
+    assert isinstance(segmenter._decoder, ForeignDecoder)
     embedding = segmenter.embed(image)
     logits, scores = segmenter.decode(embedding, POINTS)
     _, exact_logits, exact_scores = official(sam, image, POINTS)
@@ -249,7 +249,7 @@ def test_hq_sam() -> None:
     sam, image = hq.sam_model_registry["vit_tiny"](), photo(300, 400)
     segmenter = SamSegmenter(sam)
     assert isinstance(segmenter._encoder, ForeignEncoder)
-    assert isinstance(segmenter._decoder, OwnDecoder)
+    assert isinstance(segmenter._decoder, ForeignDecoder)
     embedding = segmenter.embed(image)
     predictor = hq.SamPredictor(sam.eval())
     predictor.set_image(image)

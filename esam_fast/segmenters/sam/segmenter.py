@@ -19,8 +19,8 @@ from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words
 from esam_fast.ops import pack_logits
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
+from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
 from esam_fast.segmenters.sam.frame import Frame
-from esam_fast.segmenters.sam.own import OwnDecoder, OwnImage
 from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
 
@@ -42,7 +42,7 @@ class SamEmbedding:
     grid: MaskGrid
     features: Float
     frame: Frame
-    decoder: DecoderImage | OwnImage
+    decoder: DecoderImage | ForeignImage
 
 
 class SamSegmenter:
@@ -106,7 +106,7 @@ class SamSegmenter:
         if is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
             self._decoder = FoldedDecoder(prompts, decoder, self.device, self.dtype)
         else:
-            self._decoder = OwnDecoder(prompts, decoder, self.device)
+            self._decoder = ForeignDecoder(prompts, decoder, self.device)
 
     def embed(self, image: NDArray[np.uint8]) -> SamEmbedding:
         """Prepare an image uint8 [H, W, 3] RGB.

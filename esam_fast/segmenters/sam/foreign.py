@@ -25,7 +25,7 @@ _PROMPT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class OwnImage:
+class ForeignImage:
     """One image's part in the arguments of the decoder."""
 
     arguments: dict[str, Any]
@@ -36,7 +36,7 @@ def _no_space(size: int) -> None:
     """No buffers."""
 
 
-class OwnDecoder:
+class ForeignDecoder:
     """Decodes point prompts by a decoder's own forward, in float32.
 
     Args:
@@ -60,16 +60,16 @@ class OwnDecoder:
             raise TypeError(f"sam.mask_decoder needs arguments that are not known here: {', '.join(unknown)}")
         self._chunks: Chunks[None] = Chunks(device, _no_space, _PROMPT_BYTES, threads=False)
 
-    def prepare(self, embedding: Tensor, extras: object = None) -> OwnImage:
+    def prepare(self, embedding: Tensor, extras: object = None) -> ForeignImage:
         """This decoder's part of an image embedding float32 [1, C, h, w], and of what else the encoder returned."""
         arguments = {"image_embeddings": embedding, "image_pe": self._prompts.position(), "multimask_output": True}
         offered = {_EXTRAS: extras, **_SWITCHES}
         arguments |= {name: value for name, value in offered.items() if name in self._wanted}
-        return OwnImage(arguments, self._prompts.dense())
+        return ForeignImage(arguments, self._prompts.dense())
 
     def run(
         self,
-        image: OwnImage,
+        image: ForeignImage,
         points: NDArray[np.float64],
         read: Read,
         *,
