@@ -172,10 +172,15 @@ def test_prompts_below_the_least_score_are_skipped_and_no_other_changes(asked: A
 def test_the_same_points_on_another_image(asked: Any) -> None:
     segmenter, embedding, points = asked
     first = segmenter.masks(embedding, points)
+    placed = embedding.frame.points(points).tobytes()
+    start = segmenter._decoder._starts[placed]
     other = segmenter.embed(photo(150, 220, seed=9))
     assert not np.array_equal(segmenter.masks(other, points).scores, first.scores)
     assert np.array_equal(segmenter.masks(embedding, points).scores, first.scores)
-    assert segmenter._decoder._start.cache_info().hits >= 2
+    assert segmenter._decoder._starts[placed] is start  # made once
+    for n in range(1, 6):
+        segmenter.masks(embedding, points[:n])
+    assert len(segmenter._decoder._starts) == 3  # the last ones
 
 
 def test_out_of_memory_halves_the_chunk_and_goes_on(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:

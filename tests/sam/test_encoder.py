@@ -108,12 +108,15 @@ def test_an_overflow_is_an_error_not_a_bad_mask() -> None:
         SamSegmenter(sam, dtype="bfloat16").embed(photo(64, 64))
 
 
-def test_weights_are_shared_where_they_can_be_and_the_model_is_left_alone() -> None:
+def test_weights_are_copied_once_and_not_at_all_where_nobody_else_holds_them() -> None:
     sam = small_sam().train()
     before = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
-    segmenter = SamSegmenter(sam)
-    qkv = segmenter._encoder._blocks[0].qkv.weight  # type: ignore[union-attr]
-    assert qkv.data_ptr() == sam.image_encoder.blocks[0].attn.qkv.weight.data_ptr()
+    theirs = sam.image_encoder.blocks[0].attn.qkv.weight.data_ptr()
+    assert SamSegmenter(sam)._encoder._blocks[0].qkv.weight.data_ptr() != theirs  # type: ignore[union-attr]
+    own = small_sam()
+    ours = own.image_encoder.blocks[0].attn.qkv.weight.data_ptr()
+    segmenter = SamSegmenter(own, owned=True)
+    assert segmenter._encoder._blocks[0].qkv.weight.data_ptr() == ours  # type: ignore[union-attr]
     SamSegmenter(sam, dtype="bfloat16").embed(photo(64, 64))
     assert sam.training
     assert all(torch.equal(before[name], tensor) for name, tensor in sam.state_dict().items())
