@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _check, export, render
 from esam_fast.export.entities import outline
+from esam_fast.export.formats import save
 from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, ScoredMasks
 from esam_fast.polygons import Outline
 
@@ -171,6 +174,31 @@ class EntityMap:
             TypeError, ValueError: not such an image.
         """
         return render.overlay(self._own(image), self.labels, ids=ids)
+
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        stem: str,
+        formats: Iterable[str] = ("labels", "coco"),
+        *,
+        file_name: str | None = None,
+    ) -> list[Path]:
+        """Write the entities into a folder, which is made, all files or none.
+
+        Args:
+            folder: where to.
+            stem: the files' name without a suffix.
+            formats: "labels" (STEM.png, uint16), "coco" (STEM.json, results records), and, each in a folder of its own
+                name, "panoptic", "yolo", "labelme", "geojson" and "cvat".
+            file_name: of the image, for the formats that name it; left out, STEM.jpg.
+
+        Returns:
+            The files' paths.
+
+        Raises:
+            ValueError: an unknown format, or more entities than one can hold. OSError: a file cannot be written.
+        """
+        return save(self, folder, stem, formats, f"{stem}.jpg" if file_name is None else file_name)
 
     def to_coco_results(self, image_id: int | str) -> list[dict[str, Any]]:
         """COCO results records, one an entity: image_id, category_id 1, bbox XYWH, compressed RLE, score, area."""

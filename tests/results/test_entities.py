@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -133,3 +135,22 @@ def test_supervision():
     assert found.confidence.tolist() == [0.75, 0.5, 0.25]
     assert found.data["label"].tolist() == [1, 2, 3]
     assert len(entity_map().filter(min_area=9).to_supervision()) == 0
+
+
+def test_save(tmp_path):
+    found = entity_map()
+    every = ("labels", "coco", "panoptic", "yolo", "labelme", "geojson", "cvat")
+    paths = found.save(tmp_path / "new", "a", every, file_name="photo.png")
+    names = sorted(str(path.relative_to(tmp_path / "new")) for path in paths)
+    assert names == [
+        "a.json", "a.png", "cvat/a.xml", "geojson/a.geojson", "labelme/a.json", "panoptic/a.json", "panoptic/a.png",
+        "yolo/a.txt", "yolo/data.yaml",
+    ]  # fmt: skip
+    assert all(path.is_file() for path in paths)
+    assert cv2.imread(str(tmp_path / "new/a.png"), cv2.IMREAD_UNCHANGED).tolist() == LABELS.tolist()
+    assert json.loads((tmp_path / "new/a.json").read_text()) == found.to_coco_results("a")
+    assert json.loads((tmp_path / "new/labelme/a.json").read_text())["imagePath"] == "photo.png"
+    assert [path.name for path in found.save(tmp_path, "b")] == ["b.png", "b.json"]
+    with pytest.raises(ValueError, match="formats must be one of labels, coco, panoptic, yolo, labelme, geojson, cvat"):
+        found.save(tmp_path, "c", ["svg"])
+    assert not list(tmp_path.glob("c*"))
