@@ -89,6 +89,11 @@ def within(folder: Pathish, name: Any) -> Path:
     return path
 
 
+def printable(text: str, keep: str = "") -> str:
+    """A text that a terminal shows and does not obey: control characters, and what is no character, as escapes."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
 def lock(file: BinaryIO) -> None:
     """Make this process the only one that writes an open file, until it closes it or dies.
 

@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from esam_fast import __version__
+from esam_fast._files import printable
 from esam_fast.cli.ablate import ablate
 from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
 from esam_fast.cli.profile import profile
-from esam_fast.cli.run import printable
 from esam_fast.cli.segment import segment
 from esam_fast.cli.weights import weights
 

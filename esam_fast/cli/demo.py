@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from esam_fast._files import printable
 from esam_fast.cli import run
 
 
@@ -36,6 +37,6 @@ def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:
         record.write(out, esam, [picture])
         write_image(picture, scene())
         job = Job(picture, out / "entities", "scene", picture.name)
-        click.echo(run.printable(run.segment_file(esam, job, ids=ids, steps=True, panoptic=False)))
+        click.echo(printable(run.segment_file(esam, job, ids=ids, steps=True, panoptic=False)))
     looked = [out / f"entities{suffix}" for suffix in (run.OVERLAY, run.STEPS)]
-    click.echo(run.printable(f"Look at {looked[0]} and, stage by stage, {looked[1]}"))
+    click.echo(printable(f"Look at {looked[0]} and, stage by stage, {looked[1]}"))

@@ -58,7 +58,7 @@ def names_in(folder: Path) -> set[str]:
 
 def tell(notes: Collection[str]) -> None:
     """Write notes to stderr."""
-    from esam_fast.evaluate.fields import printable
+    from esam_fast._files import printable
 
     for note in notes:
         click.echo(printable(f"Note: {note}"), err=True)

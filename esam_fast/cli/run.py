@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from esam_fast._files import printable
+
 if TYPE_CHECKING:
     from esam_fast.cli.inputs import Job
     from esam_fast.config import EsamConfig
@@ -175,11 +177,6 @@ def warnings_in_a_line(write: Callable[[str], object]) -> Iterator[None]:
         warnings.simplefilter("always", ImageWarning)
         warnings.showwarning = show
         yield
-
-
-def printable(text: str, keep: str = "") -> str:
-    """A text that a terminal shows and does not obey: control characters, and what is no character, as escapes."""
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 def reason(error: Exception) -> str:

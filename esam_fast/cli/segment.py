@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from esam_fast._files import printable
 from esam_fast.cli import run
 
 
@@ -58,9 +59,9 @@ def segment(
     jobs, failures = planned.jobs, planned.failures
     total = len(jobs) + len(failures)
     for note in planned.notes:
-        click.echo(run.printable(f"Note: {note}"), err=True)
+        click.echo(printable(f"Note: {note}"), err=True)
     for failure in failures:
-        click.echo(run.printable(f"Error: {failure}"), err=True)
+        click.echo(printable(f"Error: {failure}"), err=True)
     if jobs:
         esam = run.load(debug=debug, **model)
         run.make_folder(out)
@@ -74,11 +75,11 @@ def segment(
             try:
                 with run.one_line(click.ClickException, debug):
                     line = run.segment_file(esam, job, ids=ids, steps=steps, panoptic=panoptic, stretch=stretch)
-                    bar.write(run.printable(line), file=sys.stdout)
+                    bar.write(printable(line), file=sys.stdout)
             except click.ClickException as error:
                 failures.append(str(job.path))
                 named = error.message if str(job.path) in error.message else f"{job.path}: {error.message}"
-                bar.write(run.printable(f"Error: {named}"), file=sys.stderr)
+                bar.write(printable(f"Error: {named}"), file=sys.stderr)
     if failures:
         click.echo(f"{len(failures)} of {total} inputs failed", err=True)
         sys.exit(1)

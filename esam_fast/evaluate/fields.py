@@ -21,11 +21,6 @@ def brief(value: Any) -> str:
     return _short.repr(value)
 
 
-def printable(text: str) -> str:
-    """A text that a terminal shows and does not obey: control characters as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def records(value: Any, name: str) -> list[dict[str, Any]]:
     """A list of JSON objects."""
     if not isinstance(value, list):

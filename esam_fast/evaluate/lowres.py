@@ -17,9 +17,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from esam_fast import _files, export, rle
+from esam_fast._files import printable
 from esam_fast._version import __version__
 from esam_fast.evaluate import codes, datasets
-from esam_fast.evaluate.fields import printable
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, bare, file_name
 from esam_fast.evaluate.predict import load_checked, reason

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from esam_fast import _check, _files
-from esam_fast.evaluate.fields import printable
+from esam_fast._files import printable
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, file_name
 from esam_fast.evaluate.results import Predictions, ResultsError
