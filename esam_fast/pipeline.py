@@ -24,7 +24,7 @@ from esam_fast.images import as_rgb, load_image
 from esam_fast.joining import Canvas
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
+from esam_fast.segmenters.protocol import Segmenter, check_segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
@@ -44,12 +44,12 @@ class Esam:
             "torch" bring masks that are on the host to the GPU, or into torch, first.
 
     Raises:
-        TypeError: config is not an EsamConfig. ValueError: unknown backend.
+        TypeError: config is not an EsamConfig, or segmenter no segmenter. ValueError: unknown backend.
         BackendUnavailable: a backend asked for by name is not here.
     """
 
     def __init__(self, segmenter: Segmenter, config: EsamConfig | None = None, backend: str | None = None) -> None:
-        self.segmenter = segmenter
+        self.segmenter = check_segmenter(segmenter)
         self.config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
         self.backend = _backend.check(backend)
 
