@@ -65,6 +65,9 @@ class PackedMasks:
                 array.flags.writeable = False
         self.__dict__.update(words=words, area=area, box=box, shape=shape)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set(**state)  # a copy's arrays are read-only, too
+
     @classmethod
     def _known(cls, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> PackedMasks:
         """Masks that a kernel made, or rows of such: nothing is checked."""
