@@ -47,3 +47,5 @@ MAX_NEIGHBOURS = 1024  # of a superpixel
 MAX_SIGMA = 100.0  # of a smoothing, in pixels; its time grows with it
 MAX_POINTS_PER_SIDE = 1024  # of a grid of prompts
 MAX_FLOAT32 = 3.4e38  # of a number that kernels take as float32
+MAX_CROP_LAYERS = 8  # of the official generator; each has four times as many crops
+MAX_THREADS = 4096

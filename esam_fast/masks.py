@@ -160,6 +160,9 @@ class PackedMasks:
 
     def pixels(self, i: int) -> Int:
         """Flat grid indices of the pixels of mask `i`, ascending."""
+        i, n = _check.integer("i", i, -(2**63)), len(self)
+        if not -n <= i < n:
+            raise IndexError(f"i must lie in [{-n}, {n}), got {i}")
         _, y0, _, y1 = self.box[i].tolist()
         first, last = y0 * self.shape[1] // 64, (y1 * self.shape[1] + 63) // 64
         words = _arrays.host_words(self.words[i, first:last]).astype("<u8", copy=False)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._ahead import in_order
 from esam_fast._arrays import Array
+from esam_fast._limits import MAX_THREADS
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb, load_image
@@ -119,7 +120,7 @@ class Esam:
             itself raises, at the next result. No thread is left then, nor when the caller stops early (`close`); the
             image being segmented is finished first.
         """
-        _check.integer("workers", workers, 1)
+        _check.integer("workers", workers, 1, MAX_THREADS)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
             raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
         if isinstance(images, np.ndarray) and images.ndim < 4:
