@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
-from esam_fast._ahead import in_order
 from esam_fast._arrays import Array
+from esam_fast._prefetch import in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb, load_image
-from esam_fast.joining import Canvas
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
 from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
-from esam_fast.views import Views, calmest_column
+from esam_fast.views.joining import Canvas
+from esam_fast.views.windows import Views, calmest_column
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
