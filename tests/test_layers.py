@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parents[1] / "csrc"
 LAYERS = [
     "_version",
     "_arrays",
-    "_files _limits _ahead",
+    "_files _limits _prefetch",
     "_check",
     "config",
     "_core",
@@ -34,8 +34,7 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
-    "views _ahead",
-    "joining",
+    "views",
     "pipeline",
     "amg",
     "evaluate",
