@@ -217,9 +217,13 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
     if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
-        from esam_fast.segmenters.sam import SamSegmenter as kind
+        from esam_fast.segmenters.sam import SamSegmenter
+
+        kind = SamSegmenter
     elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")):
-        from esam_fast.segmenters.sam2 import Sam2Segmenter as kind
+        from esam_fast.segmenters.sam2 import Sam2Segmenter
+
+        kind = Sam2Segmenter
     if kind is not None:
         weight = next(model.parameters())
         device = device or str(weight.device)

@@ -18,6 +18,7 @@ if os.environ.get("ESAM_EXPECT_SAM2") != "1":
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # other people's imports
+    import sam2
     import torch
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator
     from sam2.modeling.backbones.hieradet import Hiera
@@ -26,7 +27,7 @@ with warnings.catch_warnings():
     from sam2.modeling.sam2_base import SAM2Base
     from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-__all__ = ["SAM2AutomaticMaskGenerator", "SAM2Base", "official", "predictor", "small_sam2", "torch"]
+__all__ = ["Hiera", "SAM2AutomaticMaskGenerator", "fit", "official", "sam2", "small_sam2", "torch"]
 
 
 def small_sam2(seed: int = 0, *, side: int = 256, **changes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The official weights of SAM and SAM 2.1: where they are, and how they get here. Knows files and addresses, never torch."""
+"""The official weights of SAM and SAM 2.1: where they are, and how they get here. Knows files, never torch."""
 
 from __future__ import annotations
 

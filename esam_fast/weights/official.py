@@ -45,7 +45,8 @@ def _sam2(name: str, size: int, sha256: str, width: int) -> Weights:
     return Weights(name, file, f"{_ADDRESS}segment_anything_2/092824/{file}", size, sha256, width, "sam2")
 
 
-# Of each family the largest first: the order in which "auto" tries them. The publisher gives no checksums; these circulate in many independent projects.
+# Of each family the largest first: so "auto" tries them. The publisher gives no checksums; these circulate in many
+# independent projects.
 MODELS = {
     model.name: model
     for model in (

@@ -21,7 +21,8 @@ class StretchedFrame(Frame):
     @classmethod
     def of(cls, image: NDArray[np.uint8], side: int) -> StretchedFrame:
         """The frame of an image [H, W, 3] in a square of `side` pixels."""
-        return cls(*image.shape[:2], side, side, side)
+        height, width = image.shape[:2]
+        return cls(height, width, side, side, side)
 
     def points(self, points: Float) -> NDArray[np.float64]:
         """Image points [N, 2] x y, in the square's pixels: float64 [N, 2], computed in float32 as sam2 does."""

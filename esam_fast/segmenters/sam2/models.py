@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import sam2
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor, nn
@@ -34,9 +34,7 @@ _ADDED: dict[str, Any] = {
 }
 
 
-def load_sam2(
-    model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto"
-) -> Sam2Segmenter:
+def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto") -> Sam2Segmenter:
     """The segmenter for an official model.
 
     Args:
@@ -54,14 +52,13 @@ def load_sam2(
     if _WIDTH in state and _NEW_IN_2_1 not in state:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
-    if found is None and model is None:
+    if found is None:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {', '.join(_MODELS)}")
-    if found is not None and model not in (None, found):
+    if model not in (None, found):
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
-    model = found if model is None else model
-    sam2 = build(model)
-    load_weights(sam2, state, model, checkpoint)
-    segmenter = Sam2Segmenter(sam2, device, dtype, name=f"sam2:{model}", owned=True)
+    official = build(found)
+    load_weights(official, state, found, checkpoint)
+    segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
     segmenter.checkpoint = Path(checkpoint)
     return segmenter
 
@@ -69,7 +66,7 @@ def load_sam2(
 def build(model: str) -> nn.Module:
     """An official model with random weights, as build_sam2 makes it, without hydra's search path."""
     file, _ = _MODELS[model]
-    config = OmegaConf.load(resources.files("sam2") / "configs" / "sam2.1" / file)
+    config = OmegaConf.load(Path(sam2.__file__).parent / "configs" / "sam2.1" / file)
     return instantiate(OmegaConf.merge(config.model, _ADDED)).eval()
 
 
