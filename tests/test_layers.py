@@ -31,7 +31,7 @@ LAYERS = [
     "superpixels images rle weights polygons",
     "export",
     "render",
-    "entities scene",
+    "entities",
     "stages segmenters",
     "session",
     "views _ahead",

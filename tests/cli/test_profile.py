@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from scene import scene
 
 from esam_fast import Esam, EsamConfig, MaskGrid, load_segmenter, profiling
 from esam_fast._backend import available
@@ -17,7 +18,6 @@ from esam_fast.config import EmrConfig, MmgConfig
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.evaluate.simulated_load import simulated_load
 from esam_fast.pipeline import STAGES
-from esam_fast.scene import scene
 
 PHOTO = scene(96, 64)
 

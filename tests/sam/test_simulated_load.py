@@ -8,11 +8,11 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 from sam_models import segment_anything, small_sam, torch
+from scene import scene
 
 from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig, weights
 from esam_fast.cli import main
 from esam_fast.evaluate import simulated_load
-from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
 
 
