@@ -1,4 +1,4 @@
-"""Check what `esam-fast demo --out DIR` wrote: the files agree with each other, and the things in the photograph were found."""
+"""Check what `esam-fast demo --out DIR` wrote: the files agree with each other, and the things were found."""
 
 import json
 import sys
