@@ -1,8 +1,8 @@
 """What a stranger's file, and a call, may cost, stated once; checked before anything is allocated by it.
 
-Images. A file may claim MAX_PIXELS; decoding takes about 10 bytes a pixel. Formats whose decoders take more, and those
-with a smaller limit of their own, are in MAX_PIXELS_OF. A pixel costs a file at least 1 / PIXELS_PER_BYTE bytes (a file
-that claims more is empty or a trap), but CHEAP_PIXELS are free.
+Images. A file may claim MAX_PIXELS, or MAX_DIVIDED_PIXELS where it is decoded by windows; decoding takes about 10 bytes
+a pixel. Formats whose decoders take more, and those with a smaller limit of their own, are in MAX_PIXELS_OF. A pixel
+costs a file at least 1 / PIXELS_PER_BYTE bytes (a file that claims more is empty or a trap), but CHEAP_PIXELS are free.
 
 Checkpoints. A .pth is a ZIP archive of stored members, a .safetensors file a header and tensors. No tensor of an
 official model is larger than MAX_TENSOR_BYTES in float64; training adds gradients and an optimizer's moments, which
@@ -16,6 +16,7 @@ limited too; what arrays ask for is there already.
 from __future__ import annotations
 
 MAX_PIXELS = 300_000_000
+MAX_DIVIDED_PIXELS = 2_000_000_000  # of an image read by windows, each of at most MAX_PIXELS: a label map of 8 GB
 MAX_SIDE = 1 << 20  # pixels; OpenCV's own
 MAX_PIXELS_OF = {
     "JPEG2000": 100_000_000,  # of a tile, which is the whole image where there are none: 37 bytes a pixel
