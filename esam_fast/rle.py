@@ -14,7 +14,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._limits import MAX_MASKS
+from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_MASKS
 
 Code = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _runs(code: Code) -> tuple[int, int, NDArray[np.int64]]:
     """Height, width, and the runs of a code, which must be those of all its pixels."""
     if not (isinstance(code, dict) and {"size", "counts"} <= code.keys()):
         raise TypeError(f"a code must be a dict with size and counts, got {type(code).__name__}")
-    height, width = _check.plane("size", code["size"])
+    height, width = _check.plane("size", code["size"], MAX_DIVIDED_PIXELS)
     runs = np.array(code["counts"]) if isinstance(code["counts"], list) else None
     if runs is None or runs.ndim != 1 or (runs.dtype.kind not in "iu" and runs.size):
         raise TypeError("counts must be a list of whole numbers that int64 holds")
