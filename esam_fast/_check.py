@@ -188,4 +188,5 @@ def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
         raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
     for sides, most in (("hw", MAX_PLANE_PIXELS), ("HW", MAX_DIVIDED_PIXELS)):
         if sides[1] in shape:
-            _pixels(name, *(value.shape[shape.index(side)] for side in sides), most)
+            h, w = (value.shape[shape.index(side)] for side in sides)
+            _pixels(name, h, w, most)

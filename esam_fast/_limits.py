@@ -8,8 +8,8 @@ Checkpoints. A .pth is a ZIP archive of stored members, a .safetensors file a he
 official model is larger than MAX_TENSOR_BYTES in float64; training adds gradients and an optimizer's moments, which
 MAX_CHECKPOINT_BYTES allows for.
 
-Calls. Kernels hold places in a plane (a mask, logits, an image for superpixels) in 32 bits, with four edges each: it has
-at most MAX_PLANE_PIXELS, on every backend. Label maps and images that are only looked through may have
+Calls. Kernels hold places in a plane (a mask, logits, an image for superpixels) in 32 bits, with four edges each: it
+has at most MAX_PLANE_PIXELS, on every backend. Label maps and images that are only looked through may have
 MAX_DIVIDED_PIXELS. What only a number asks for (labels to measure, neighbours to find) is limited too; what arrays ask
 for is there already.
 """
