@@ -164,7 +164,7 @@ class EntityMap:
         return np.dstack([image[y0:y1, x0:x1], alpha])
 
     def plot(self, image: NDArray[np.uint8], ids: bool = False) -> NDArray[np.uint8]:
-        """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
+        """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB; reduced if over 8192 a side.
 
         Args:
             image: uint8 [H, W, 3] RGB, the image of this map.
@@ -188,8 +188,8 @@ class EntityMap:
         Args:
             folder: where to.
             stem: the files' name without a suffix.
-            formats: "labels" (STEM.png, uint16), "coco" (STEM.json, results records), and, each in a folder of its own
-                name, "panoptic", "yolo", "labelme", "geojson" and "cvat".
+            formats: "labels" (STEM.png, uint16; STEM.tif, uint32, above 65,535 entities), "coco" (STEM.json, results
+                records), and, each in a folder of its own name, "panoptic", "yolo", "labelme", "geojson" and "cvat".
             file_name: of the image, for the formats that name it; left out, STEM.jpg.
 
         Returns:

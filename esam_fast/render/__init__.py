@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast.images import TiffWindows
 from esam_fast.render.colours import ALPHA as ALPHA
 from esam_fast.render.colours import Image, Labels
 from esam_fast.render.colours import entity_colours as entity_colours
@@ -17,26 +18,35 @@ from esam_fast.render.panels import MARKS, NO_ENTITY, OVERLAP, Panel, side_by_si
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
 
 PANEL = 640  # longer side of a panel in a strip, pixels
+SIDE = 8192  # longest side of an overlay, pixels
+_BLOCK = 1 << 24  # pixels that are reduced at a time
 
 
-def overlay(image: Image, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
-    """The image with every entity tinted in its own colour: uint8 [H, W, 3].
+def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
+    """The image with every entity tinted in its own colour: uint8 [H, W, 3]; reduced if larger than SIDE a side.
 
     Args:
-        image: uint8 [H, W, 3] RGB.
+        image: uint8 [H, W, 3] RGB, or a file of it that is read by windows.
         labels: int32 [H, W], 1..K, and 0 where there is no entity: shown gray, dim and hatched.
         ids: write each label at the entity's inmost point, where there is room.
         alpha: share of the colour in the mix, 0 to 1.
     """
-    out = tinted(image, labels, entity_colours(image, labels), alpha)
+    count = int(labels.max())
+    image, labels = reduced(image, labels, SIDE)
+    out = tinted(image, labels, entity_colours(image, labels, count=count), alpha)
     if ids:
         write_ids(out, labels)
     return out
 
 
 def colour_map(labels: Labels) -> Image:
-    """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3]."""
-    colours = entity_colours(np.full((*labels.shape, 3), 128, np.uint8), labels, 1.0)
+    """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3].
+
+    Reduced if larger than SIDE a side.
+    """
+    gray = np.broadcast_to(np.uint8(128), (*labels.shape, 3))
+    gray, labels = reduced(gray, labels, SIDE)
+    colours = entity_colours(gray, labels, 1.0)
     colours[0] = 0
     return colours[labels]
 
@@ -89,6 +99,27 @@ def steps(image: Image, entities: Staged) -> Image:
     signs += [OVERLAP] if any(stage.under.any() for stage in stages) else []
     signs += [word for word in MARKS if any(word in stage.changed for stage in stages)]
     return side_by_side(drawn, tuple(signs))
+
+
+def reduced(image: Image | TiffWindows, labels: Labels, side: int) -> tuple[Image, Labels]:
+    """An image and its label map [H, W], both reduced by the least whole number that makes no side longer than `side`.
+
+    The image is averaged, of the label map every n-th pixel is taken; rows and columns that are left over are dropped.
+    """
+    height, width = labels.shape
+    n = -(-max(height, width) // side)
+    if n == 1:
+        return image[:], labels
+    size = max(1, height // n), max(1, width // n)
+    steps = min(n, height), min(n, width)
+    out = np.empty((*size, 3), np.uint8)
+    step = max(1, _BLOCK // (n * width))
+    for top in range(0, size[0], step):
+        bottom = min(top + step, size[0])
+        rows = image[top * steps[0] : bottom * steps[0], : size[1] * steps[1]]
+        out[top:bottom] = cv2.resize(rows, (size[1], bottom - top), interpolation=cv2.INTER_AREA)
+    sparse = labels[steps[0] // 2 :: steps[0], steps[1] // 2 :: steps[1]][: size[0], : size[1]]
+    return out, np.ascontiguousarray(sparse)
 
 
 def shrunk(image: Image, side: int) -> Image:
