@@ -164,7 +164,9 @@ class EntityMap:
         return np.dstack([image[y0:y1, x0:x1], alpha])
 
     def plot(self, image: NDArray[np.uint8], ids: bool = False) -> NDArray[np.uint8]:
-        """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB; reduced if over 8192 a side.
+        """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
+
+        An image of more than 8192 pixels a side is reduced to at most 4096.
 
         Args:
             image: uint8 [H, W, 3] RGB, the image of this map.

@@ -18,12 +18,13 @@ from esam_fast.render.panels import MARKS, NO_ENTITY, OVERLAP, Panel, side_by_si
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
 
 PANEL = 640  # longer side of a panel in a strip, pixels
-SIDE = 8192  # longest side of an overlay, pixels
+LARGE = 8192  # a side over which an overlay is reduced, pixels
+SIDE = 4096  # its longer side then, at most
 _BLOCK = 1 << 24  # pixels that are reduced at a time
 
 
 def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
-    """The image with every entity tinted in its own colour: uint8 [H, W, 3]; reduced if larger than SIDE a side.
+    """The image with every entity tinted in its own colour: uint8 [H, W, 3], reduced if over LARGE a side.
 
     Args:
         image: uint8 [H, W, 3] RGB, or a file of it that is read by windows.
@@ -32,7 +33,7 @@ def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, al
         alpha: share of the colour in the mix, 0 to 1.
     """
     count = int(labels.max())
-    image, labels = reduced(image, labels, SIDE)
+    image, labels = reduced(image, labels)
     out = tinted(image, labels, entity_colours(image, labels, count=count), alpha)
     if ids:
         write_ids(out, labels)
@@ -42,10 +43,10 @@ def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, al
 def colour_map(labels: Labels) -> Image:
     """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3].
 
-    Reduced if larger than SIDE a side.
+    Reduced if over LARGE a side.
     """
     gray = np.broadcast_to(np.uint8(128), (*labels.shape, 3))
-    gray, labels = reduced(gray, labels, SIDE)
+    gray, labels = reduced(gray, labels)
     colours = entity_colours(gray, labels, 1.0)
     colours[0] = 0
     return colours[labels]
@@ -101,15 +102,15 @@ def steps(image: Image, entities: Staged) -> Image:
     return side_by_side(drawn, tuple(signs))
 
 
-def reduced(image: Image | TiffWindows, labels: Labels, side: int) -> tuple[Image, Labels]:
-    """An image and its label map [H, W], both reduced by the least whole number that makes no side longer than `side`.
+def reduced(image: Image | TiffWindows, labels: Labels) -> tuple[Image, Labels]:
+    """An image and its label map [H, W]; if a side is over LARGE, reduced by the least whole number to SIDE at most.
 
     The image is averaged, of the label map every n-th pixel is taken; rows and columns that are left over are dropped.
     """
     height, width = labels.shape
-    n = -(-max(height, width) // side)
-    if n == 1:
+    if max(height, width) <= LARGE:
         return image[:], labels
+    n = -(-max(height, width) // SIDE)
     size = max(1, height // n), max(1, width // n)
     steps = min(n, height), min(n, width)
     out = np.empty((*size, 3), np.uint8)

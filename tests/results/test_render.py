@@ -37,22 +37,25 @@ def test_large_images_are_reduced_by_a_whole_number(monkeypatch):
     monkeypatch.setattr(render, "_BLOCK", 500)
     image = np.random.default_rng(4).integers(0, 256, (61, 83, 3), np.uint8)
     labels = blobs(61, 83, 9)
-    small, sparse = render.reduced(image, labels, 30)  # by 3: a side of 27, and 2 columns and 1 row are left over
+    monkeypatch.setattr(render, "LARGE", 82)
+    monkeypatch.setattr(render, "SIDE", 30)
+    small, sparse = render.reduced(image, labels)  # by 3: a side of 27, and 2 columns and 1 row are left over
     assert small.shape == (20, 27, 3)
     means = image[:60, :81].reshape(20, 3, 27, 3, 3).mean(axis=(1, 3))
     assert np.abs(small - means).max() <= 0.5
     np.testing.assert_array_equal(sparse, labels[1:60:3, 1:81:3])
-    monkeypatch.setattr(render, "SIDE", 30)
     np.testing.assert_array_equal(overlay(image, labels), overlay(small, sparse))
     assert render.colour_map(labels).shape == (20, 27, 3)
-    monkeypatch.setattr(render, "SIDE", 83)
+    monkeypatch.setattr(render, "LARGE", 83)
     assert overlay(image, labels).shape == image.shape
 
 
 @pytest.mark.parametrize("shape", [(1, 100), (100, 1), (3, 100)])
-def test_narrow_images_are_reduced_too(shape):
+def test_narrow_images_are_reduced_too(shape, monkeypatch):
+    monkeypatch.setattr(render, "LARGE", 99)
+    monkeypatch.setattr(render, "SIDE", 10)
     image, labels = np.full((*shape, 3), 9, np.uint8), np.ones(shape, np.int32)
-    small, sparse = render.reduced(image, labels, 10)
+    small, sparse = render.reduced(image, labels)
     assert small.shape[:2] == sparse.shape == tuple(max(1, n // 10) for n in shape)
     assert (small == 9).all()
 
@@ -62,6 +65,7 @@ def test_an_image_read_by_windows_is_drawn_as_the_whole(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(16, 16))
     labels = blobs(61, 83, 9)
     for side in (100, 30):
+        monkeypatch.setattr(render, "LARGE", side)
         monkeypatch.setattr(render, "SIDE", side)
         np.testing.assert_array_equal(overlay(open_image(tmp_path / "a.tif"), labels), overlay(image, labels))
 
