@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from entity_maps import IMAGE, blobs, entity_map, staged, three_steps
+from scene import scene
 
 from esam_fast import PackedMasks, render
 from esam_fast.images import open_image
@@ -14,7 +15,6 @@ from esam_fast.render import entity_colours, overlay, steps, strip
 from esam_fast.render.drawing import text
 from esam_fast.render.panels import MARKS
 from esam_fast.render.stages import enlarged, stages_of
-from esam_fast.scene import scene
 
 LABELS = blobs(120, 180, 30)
 
