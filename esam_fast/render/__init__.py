@@ -14,17 +14,15 @@ from esam_fast.render.colours import ALPHA as ALPHA
 from esam_fast.render.colours import Image, Labels
 from esam_fast.render.colours import entity_colours as entity_colours
 from esam_fast.render.drawing import tinted, write_ids
+from esam_fast.render.large import reduced
 from esam_fast.render.panels import MARKS, NO_ENTITY, OVERLAP, Panel, side_by_side
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
 
 PANEL = 640  # longer side of a panel in a strip, pixels
-LARGE = 8192  # a side over which an overlay is reduced, pixels
-SIDE = 4096  # its longer side then, at most
-_BLOCK = 1 << 24  # pixels that are reduced at a time
 
 
 def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
-    """The image with every entity tinted in its own colour: uint8 [H, W, 3], reduced if over LARGE a side.
+    """The image with every entity tinted in its own colour: uint8 [H, W, 3], reduced if over `large.LARGE` a side.
 
     Args:
         image: uint8 [H, W, 3] RGB, or a file of it that is read by windows.
@@ -43,7 +41,7 @@ def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, al
 def colour_map(labels: Labels) -> Image:
     """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3].
 
-    Reduced if over LARGE a side.
+    Reduced if over `large.LARGE` a side.
     """
     gray = np.broadcast_to(np.uint8(128), (*labels.shape, 3))
     gray, labels = reduced(gray, labels)
@@ -100,27 +98,6 @@ def steps(image: Image, entities: Staged) -> Image:
     signs += [OVERLAP] if any(stage.under.any() for stage in stages) else []
     signs += [word for word in MARKS if any(word in stage.changed for stage in stages)]
     return side_by_side(drawn, tuple(signs))
-
-
-def reduced(image: Image | TiffWindows, labels: Labels) -> tuple[Image, Labels]:
-    """An image and its label map [H, W]; if a side is over LARGE, reduced by the least whole number to SIDE at most.
-
-    The image is averaged, of the label map every n-th pixel is taken; rows and columns that are left over are dropped.
-    """
-    height, width = labels.shape
-    if max(height, width) <= LARGE:
-        return image[:], labels
-    n = -(-max(height, width) // SIDE)
-    size = max(1, height // n), max(1, width // n)
-    steps = min(n, height), min(n, width)
-    out = np.empty((*size, 3), np.uint8)
-    step = max(1, _BLOCK // (n * width))
-    for top in range(0, size[0], step):
-        bottom = min(top + step, size[0])
-        rows = image[top * steps[0] : bottom * steps[0], : size[1] * steps[1]]
-        out[top:bottom] = cv2.resize(rows, (size[1], bottom - top), interpolation=cv2.INTER_AREA)
-    sparse = labels[steps[0] // 2 :: steps[0], steps[1] // 2 :: steps[1]][: size[0], : size[1]]
-    return out, np.ascontiguousarray(sparse)
 
 
 def shrunk(image: Image, side: int) -> Image:

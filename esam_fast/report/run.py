@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from esam_fast import _check
 from esam_fast._files import Pathish, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
-from esam_fast.render import entity_colours, reduced, shrunk
+from esam_fast.render import entity_colours, shrunk
 from esam_fast.report import data
 
 _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
@@ -56,7 +56,7 @@ class Writer:
         name = _check.instance("name", name, str)
         image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
         key = key_of(name)
-        colours = entity_colours(*reduced(image, entities.labels), count=len(entities))
+        colours = entity_colours(image, entities.labels, count=len(entities))
         thumbnail = data.thumbnail(image, entities.labels, colours)
         head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
         write_all(

@@ -11,7 +11,7 @@ from scene import scene
 
 from esam_fast import PackedMasks, render
 from esam_fast.images import open_image
-from esam_fast.render import entity_colours, overlay, steps, strip
+from esam_fast.render import entity_colours, large, overlay, steps, strip
 from esam_fast.render.drawing import text
 from esam_fast.render.panels import MARKS
 from esam_fast.render.stages import enlarged, stages_of
@@ -34,28 +34,30 @@ def test_overlay_leaves_its_arguments_alone():
 
 
 def test_large_images_are_reduced_by_a_whole_number(monkeypatch):
-    monkeypatch.setattr(render, "_BLOCK", 500)
+    monkeypatch.setattr(large, "_BLOCK", 500)
     image = np.random.default_rng(4).integers(0, 256, (61, 83, 3), np.uint8)
     labels = blobs(61, 83, 9)
-    monkeypatch.setattr(render, "LARGE", 82)
-    monkeypatch.setattr(render, "SIDE", 30)
-    small, sparse = render.reduced(image, labels)  # by 3: a side of 27, and 2 columns and 1 row are left over
+    monkeypatch.setattr(large, "LARGE", 82)
+    monkeypatch.setattr(large, "SIDE", 30)
+    small, sparse = large.reduced(image, labels)  # by 3: a side of 27, and 2 columns and 1 row are left over
     assert small.shape == (20, 27, 3)
     means = image[:60, :81].reshape(20, 3, 27, 3, 3).mean(axis=(1, 3))
     assert np.abs(small - means).max() <= 0.5
     np.testing.assert_array_equal(sparse, labels[1:60:3, 1:81:3])
     np.testing.assert_array_equal(overlay(image, labels), overlay(small, sparse))
     assert render.colour_map(labels).shape == (20, 27, 3)
-    monkeypatch.setattr(render, "LARGE", 83)
+    colours = entity_colours(image, labels)
+    np.testing.assert_array_equal(entity_colours(image, labels, like=(labels, colours)), colours)
+    monkeypatch.setattr(large, "LARGE", 83)
     assert overlay(image, labels).shape == image.shape
 
 
 @pytest.mark.parametrize("shape", [(1, 100), (100, 1), (3, 100)])
 def test_narrow_images_are_reduced_too(shape, monkeypatch):
-    monkeypatch.setattr(render, "LARGE", 99)
-    monkeypatch.setattr(render, "SIDE", 10)
+    monkeypatch.setattr(large, "LARGE", 99)
+    monkeypatch.setattr(large, "SIDE", 10)
     image, labels = np.full((*shape, 3), 9, np.uint8), np.ones(shape, np.int32)
-    small, sparse = render.reduced(image, labels)
+    small, sparse = large.reduced(image, labels)
     assert small.shape[:2] == sparse.shape == tuple(max(1, n // 10) for n in shape)
     assert (small == 9).all()
 
@@ -65,9 +67,15 @@ def test_an_image_read_by_windows_is_drawn_as_the_whole(tmp_path, monkeypatch):
     tifffile.imwrite(tmp_path / "a.tif", image, tile=(16, 16))
     labels = blobs(61, 83, 9)
     for side in (100, 30):
-        monkeypatch.setattr(render, "LARGE", side)
-        monkeypatch.setattr(render, "SIDE", side)
+        monkeypatch.setattr(large, "LARGE", side)
+        monkeypatch.setattr(large, "SIDE", side)
         np.testing.assert_array_equal(overlay(open_image(tmp_path / "a.tif"), labels), overlay(image, labels))
+    entities, windows = entity_map(labels), open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(entities.plot(windows), entities.plot(image))
+    for label in (1, 9):
+        np.testing.assert_array_equal(entities.cutout(windows, label), entities.cutout(image, label))
+    with pytest.raises(ValueError, match=r"image must have shape \[61, 82, 3\], got \[61, 83, 3\]"):
+        entity_map(labels[:, 1:]).plot(windows)
 
 
 def test_read_only_arguments():
