@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
 from esam_fast._files import open_regular
 from esam_fast._limits import MAX_PIXELS
 from esam_fast.images import decode, windows
@@ -15,7 +17,17 @@ from esam_fast.images.convert import HELP, ImageWarning, as_rgb, to_rgb
 from esam_fast.images.errors import ImageError, named
 from esam_fast.images.windows import TiffWindows
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows", "as_rgb", "load_image", "open_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "ImageError",
+    "ImageWarning",
+    "TiffWindows",
+    "as_rgb",
+    "load_image",
+    "of_size",
+    "open_image",
+]
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
@@ -61,6 +73,19 @@ def open_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     with named(path):
         found = windows.find(path, stretch)
     return load_image(path, stretch=stretch) if found is None else found
+
+
+def of_size(image: Any, height: int, width: int) -> NDArray[np.uint8] | TiffWindows:
+    """`image`, if it is uint8 [H, W, 3], or a file read by windows, of this size.
+
+    Raises:
+        TypeError: it is neither. ValueError: it has another size.
+    """
+    if not isinstance(image, TiffWindows):
+        return _check.array("image", image, np.uint8, (height, width, 3))
+    if image.shape != (height, width, 3):
+        raise ValueError(f"image must have shape [{height}, {width}, 3], got {list(image.shape)}")
+    return image
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
