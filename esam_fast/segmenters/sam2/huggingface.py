@@ -20,7 +20,7 @@ IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no
 
 # transformers' names and sam2's, replaced in this order.
 _NAMES = (
-    ("prompt_encoder.shared_embedding.positional_embedding", "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
+    ("shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"),
     ("vision_encoder.backbone.", "image_encoder.trunk."),
     ("vision_encoder.", "image_encoder."),
     ("patch_embed.projection.", "patch_embed.proj."),
@@ -57,14 +57,14 @@ def converted(model: Any) -> nn.Module:
     Raises:
         ValueError: the weights do not fit what its config describes, or sam2 has no such model.
     """
-    sam2 = _build(model.config)
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()})
-    expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
     try:
-        if missing := expected ^ state.keys():
-            raise RuntimeError(f"{len(missing)} tensors are too many or too few, {min(missing)} for one")
+        sam2 = _build(model.config)
+        expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
+        if wrong := expected ^ state.keys():
+            raise ValueError(f"{len(wrong)} tensors are too many or too few, {min(wrong)} for one")
         sam2.load_state_dict(state, strict=False, assign=True)
-    except RuntimeError as error:
+    except Exception as error:  # numbers that do not go together fail wherever they meet
         text = " ".join(str(error).split())[:200]
         raise ValueError(f"{type(model).__name__} is no SAM 2 that sam2 can run: {text}") from error
     return sam2.eval()
