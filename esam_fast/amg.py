@@ -221,7 +221,9 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
         from esam_fast.segmenters.sam import SamSegmenter
 
         kind = SamSegmenter
-    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")):
+    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")) or (
+        hasattr(getattr(model, "vision_encoder", None), "backbone")  # transformers' Sam2Model
+    ):
         from esam_fast.segmenters.sam2 import Sam2Segmenter
 
         kind = Sam2Segmenter
