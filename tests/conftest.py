@@ -16,6 +16,7 @@ from hypothesis import settings
 from esam_fast import _backend, _cuda
 from esam_fast._backend import available
 
+os.environ["HF_HUB_CACHE"] = os.devnull  # a model in this user's cache is none of the tests'
 SEED = os.environ.get("ESAM_TEST_SEED")  # fresh inputs; without it they are always the same
 settings.register_profile("tests", deadline=None, derandomize=SEED is None, max_examples=40, print_blob=True)
 settings.load_profile("tests")

@@ -20,10 +20,12 @@ def load_segmenter(
     """A segmenter by name.
 
     Args:
-        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint` or from where `esam-fast weights` keeps it (needs the
-            extra "sam"). "regions" brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the
-            largest SAM whose weights are here and that fits the device, else "regions"; its `name` tells which.
-        checkpoint: of SAM, .pth or .safetensors; with "auto", its width tells the model.
+        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint`, from where `esam-fast weights` keeps it, or from the
+            cache of the Hugging Face hub (needs the extra "sam"). "regions" brings its own small network and runs
+            anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights are here and that fits the device, else
+            "regions"; its `name` tells which.
+        checkpoint: of SAM, .pth or .safetensors, or a folder that transformers saved a SamModel in; with "auto", its
+            width tells the model.
         device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
 

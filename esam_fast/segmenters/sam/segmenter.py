@@ -17,6 +17,7 @@ from torch import Tensor
 from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
+from esam_fast.segmenters.sam import huggingface
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
@@ -52,9 +53,10 @@ class SamSegmenter:
     through faster code with the same result; others through their own forward, in float32 where that is a decoder.
 
     Args:
-        sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std. It is
-            copied as it is now: neither is it changed, nor does a change of it (training, `load_state_dict`) reach the
-            segmenter. Make a new one then.
+        sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std; or
+            transformers' SamModel, whose weights then run in segment_anything's parts. It is copied as it is now:
+            neither is it changed, nor does a change of it (training, `load_state_dict`) reach the segmenter. Make a
+            new one then.
         device: "cpu", "cuda" (or another name that torch knows), or "auto": a GPU if there is one.
         dtype: "float32", "bfloat16", "float16" (a GPU only; large models overflow in it, which is an error and not a
             bad mask), or "auto": bfloat16 where the hardware multiplies in it, else float32.
@@ -80,6 +82,8 @@ class SamSegmenter:
         compiled: bool = False,
         owned: bool = False,
     ) -> None:
+        if huggingface.is_transformers_model(sam):
+            sam, owned = huggingface.converted(sam), True
         parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
         missing = [part for part in parts if not hasattr(sam, part)]
         if missing:
