@@ -105,10 +105,12 @@ def config_of(path: Path) -> dict[str, Any] | None:
 
 
 def cached(model: str) -> Path | None:
-    """The weight file of an official model in the cache of the Hugging Face hub; None: it is not there.
+    """The weight file of an official SAM in the cache of the Hugging Face hub; None: it is not there.
 
     Of several revisions that which "main" names, else the newest.
     """
+    if model not in _REPOSITORIES:
+        return None
     folder = cache() / f"models--{_REPOSITORIES[model].replace('/', '--')}"
     with suppress(OSError, UnicodeError):
         main = folder / "refs" / "main"

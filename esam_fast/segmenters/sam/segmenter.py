@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,15 @@ from torch import Tensor
 from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
-from esam_fast.segmenters.sam import huggingface
+from esam_fast.segmenters.sam import devices, huggingface, official_amg
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
 from esam_fast.segmenters.sam.frame import Frame
+from esam_fast.segmenters.sam.official_amg import AmgSettings, Decode, Plane
 from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LEVELS = 3
 
 
@@ -71,6 +71,8 @@ class SamSegmenter:
     score_threshold = 0.88
     stability_threshold = 0.95
     checkpoint: Path | None = None  # where the weights came from, if from a file
+    _frame: Callable[[NDArray[np.uint8], int], Frame] = Frame.of
+    _is_official_decoder = staticmethod(is_official_decoder)
 
     def __init__(
         self,
@@ -89,9 +91,9 @@ class SamSegmenter:
         if missing:
             raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
         self.name = name
-        self.device = resolve_device(device)
-        self.dtype = _dtype(dtype, self.device)
-        self._on_host = self.device.type == "cpu"
+        self.device = devices.resolve_device(device)
+        self.dtype = devices.resolve_dtype(dtype, self.device)
+        self._on_host = not devices.works_on_masks(self.device)
         self.side: int = sam.image_encoder.img_size
         self.threshold = float(getattr(sam, "mask_threshold", 0.0))
         self._mean, self._std = (value.detach().float().to(self.device) for value in (sam.pixel_mean, sam.pixel_std))
@@ -107,7 +109,7 @@ class SamSegmenter:
         prompts = PromptEncoder(prompt_encoder.to(self.device, torch.float32), self.device)
         decoder = decoder.to(self.device, torch.float32)
         self._decoder: Any
-        if is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
+        if self._is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
             self._decoder = FoldedDecoder(prompts, decoder, self.device, self.dtype)
         else:
             self._decoder = ForeignDecoder(prompts, decoder, self.device)
@@ -119,9 +121,9 @@ class SamSegmenter:
             TypeError, ValueError: not such an image. FloatingPointError: the encoder overflows in this dtype.
         """
         image = _check.array("image", image, np.uint8, ("H", "W", 3))
-        frame = Frame.of(image, self.side)
+        frame = self._frame(image, self.side)
         with self._no_gradients_nor_autocast():
-            features, extras = self._encoder(self._square(frame.resize(image)))  # [1, C, h, w]
+            features, extras = self._encoder(self._square(image, frame))  # [1, C, h, w]
             self._check_finite("image embedding", features)
             decoder = self._decoder.prepare(features, extras)
         h, w = features.shape[2:]
@@ -138,12 +140,15 @@ class SamSegmenter:
                 with their scores. No other point is changed by that.
 
         Returns:
-            PointMasks, on the segmenter's GPU if it has one. Of a decoder that answers with one mask only, all three
-            levels are that mask.
+            PointMasks, on the segmenter's CUDA device if it has one, else in NumPy. Of a decoder that answers with one
+            mask only, all three levels are that mask.
         """
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
-        words = torch.zeros(n, _LEVELS, words_per_mask(grid.shape), dtype=torch.int64, device=self.device)
+        shape = n, _LEVELS, words_per_mask(grid.shape)
+        words: Any = np.zeros(shape, np.uint64)
+        if not self._on_host:
+            words = torch.zeros(shape, dtype=torch.int64, device=self.device)
         area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
         stability = np.zeros((n, _LEVELS), np.float32)
         order = np.tile(np.arange(_LEVELS), (n, 1))  # the model's output of each level
@@ -153,22 +158,21 @@ class SamSegmenter:
             packed, stable = pack_logits(self._handed_out(logits.flatten(0, 1)), grid.rows, grid.cols)
             by_area = np.argsort(packed.area.reshape(-1, _LEVELS), axis=1, kind="stable")
             flat = by_area + np.arange(0, len(packed), _LEVELS)[:, None]  # [k, 3]
-            ordered = _arrays.move(_arrays.take(packed.words, flat.ravel()), self.device)
-            words[_arrays.move(indices, self.device)] = ordered.view(len(flat), *words.shape[1:])
+            ordered = _arrays.take(packed.words, flat.ravel()).reshape(len(flat), *shape[1:])
+            words[_arrays.move(indices, _arrays.place(words))] = ordered
             area[indices], box[indices] = packed.area[flat], packed.box[flat]
             stability[indices], order[indices] = stable[flat], by_area
 
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        masks = PackedMasks(words.flatten(0, 1), area.ravel(), box.reshape(-1, 4), grid.shape)
-        masks = masks.to(None) if self._on_host else masks
+        masks = PackedMasks(words.reshape(-1, shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
     def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
         """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point.
 
-        NumPy, or a tensor on the segmenter's GPU if it has one.
+        NumPy, or a tensor on the segmenter's CUDA device if it has one.
         """
         points = _check.finite("points", points, ("N", 2))
         channels = _check.array("channels", channels, np.int8, (len(points),))
@@ -199,12 +203,34 @@ class SamSegmenter:
         logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
         return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
 
-    def _handed_out(self, tensor: Tensor) -> Any:
-        """What callers get: a tensor on a GPU, where it stays, and NumPy's array of one on the host."""
-        return tensor.numpy() if self._on_host else tensor
+    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
+        """The records of the model's own automatic mask generator; see `official_amg.generate`."""
+        return official_amg.generate(image, self._decoding, Plane(self.side, self.threshold), settings)
 
-    def _square(self, resized: NDArray[np.uint8]) -> Tensor:
-        """An image normalised, and filled up with zeros to the model's square: float32 [1, 3, side, side]."""
+    @staticmethod
+    def official_predictor(sam: Any) -> Any:
+        """segment_anything's SamPredictor around a model."""
+        from segment_anything import SamPredictor
+
+        return SamPredictor(sam)
+
+    def _decoding(self, crop: NDArray[np.uint8]) -> Decode:
+        embedding = self.embed(crop)
+
+        def decode(points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+            answer = self.decode(embedding, points)
+            logits, scores = (each.cpu() for each in answer) if self._on_host else answer
+            return logits, scores
+
+        return decode
+
+    def _handed_out(self, tensor: Tensor) -> Any:
+        """What callers get: a tensor on a CUDA device, where it stays, and NumPy's array of any other."""
+        return tensor.cpu().numpy() if self._on_host else tensor
+
+    def _square(self, image: NDArray[np.uint8], frame: Frame) -> Tensor:
+        """What the encoder sees of an image, normalised; zeros beside it: float32 [1, 3, side, side]."""
+        resized = frame.resize(image)
         h, w, _ = resized.shape
         square = torch.zeros(1, 3, self.side, self.side, device=self.device)
         pixels = torch.tensor(resized, device=self.device).permute(2, 0, 1)  # [3, h, w]
@@ -226,7 +252,7 @@ class SamSegmenter:
     @contextmanager
     def _no_gradients_nor_autocast(self) -> Iterator[None]:
         """Whatever the caller has switched on: the dtypes are the segmenter's own."""
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with torch.inference_mode(), devices.autocast(self.device):
             yield
 
     def _check_finite(self, what: str, tensor: Tensor) -> None:
@@ -244,47 +270,3 @@ def _three(logits: Tensor) -> Tensor:
     if k not in (1, _LEVELS):
         raise ValueError(f"sam.mask_decoder must answer with {_LEVELS} masks, or with 1, got {k}")
     return logits.expand(-1, _LEVELS, -1, -1)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of this name; "auto": a GPU if there is one.
-
-    Raises:
-        ValueError: torch knows no such device, or it is not here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto' or a device of torch, got {name!r}") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"device {name!r} is not available: torch finds no GPU")
-        if device.index is None:
-            device = torch.device("cuda", torch.cuda.current_device())
-    try:
-        torch.empty(1, device=device)
-    except Exception as error:  # each backend has its own way to say that it is not here
-        raise ValueError(f"device {name!r} is not available: torch cannot use it here") from error
-    if device.type == "meta":
-        raise ValueError(f"device {name!r} is not available: it holds no values")
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        name = "bfloat16" if _multiplies_bfloat16(device) else "float32"
-    if name not in _DTYPES:
-        raise ValueError(f"dtype must be 'auto' or one of {', '.join(_DTYPES)}, got {name!r}")
-    if name == "float16" and device.type == "cpu":
-        raise ValueError("dtype 'float16' needs a GPU; on a CPU, 'bfloat16' and 'float32' serve")
-    return _DTYPES[name]
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware does, rather than torch on its behalf."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())
