@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from esam_fast import Esam, EsamConfig, EsamMaskGenerator, MmgConfig
 from esam_fast.config import EmrConfig
 from esam_fast.ops import pack_logits
-from esam_fast.segmenters.sam import devices, prompts
+from esam_fast.segmenters.sam import devices, models, prompts
 from esam_fast.segmenters.sam.foreign import ForeignDecoder
 
 POINTS = np.array([[10.0, 20.0], [100.0, 50.0], [60.5, 70.5]], np.float32)
@@ -118,3 +120,9 @@ def test_autocast_where_torch_has_none() -> None:
 def test_auto_is_float32_where_bfloat16_is_not_sure_to_be_fast() -> None:
     assert devices.resolve_dtype("auto", torch.device("mps")) == torch.float32
     assert devices.resolve_dtype("float16", torch.device("mps")) == torch.float16
+
+
+def test_memory_that_a_system_does_not_tell_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < models.free_memory(torch.device("cpu")) < sys.maxsize
+    monkeypatch.delattr(os, "sysconf")
+    assert models.free_memory(torch.device("cpu")) == models.free_memory(torch.device("mps")) == sys.maxsize
