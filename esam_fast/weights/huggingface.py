@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from esam_fast import _files
+from esam_fast import _files, _limits
 from esam_fast.weights.official import WeightsError
 
 MARK = "vision_encoder.patch_embed.projection.weight"  # by this tensor a SAM with transformers' names is known
@@ -95,6 +95,8 @@ def config_of(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
+        if file.stat().st_size > _limits.MAX_HEADER_BYTES:
+            raise ValueError(f"expected at most {_limits.MAX_HEADER_BYTES} bytes, got {file.stat().st_size}")
         config = _files.read_json(file)
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error

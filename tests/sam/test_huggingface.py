@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from sam_models import SamSegmenter, official, photo, spread, torch
 
-from esam_fast import EsamMaskGenerator, load_segmenter, weights
+from esam_fast import EsamMaskGenerator, _limits, load_segmenter, weights
 from esam_fast.cli import main
 from esam_fast.segmenters.sam import huggingface, load_sam
 from esam_fast.segmenters.sam.decoder import FoldedDecoder
@@ -192,9 +192,10 @@ def test_configs_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
     with pytest.raises(WeightsError, match=message) as caught:
         load_sam(None, tmp_path, "cpu", "float32")
     assert "\n" not in str(caught.value)
-    file.write_text("{", encoding="utf-8")
-    with pytest.raises(WeightsError, match=r"cannot read .*config\.json"):
-        load_sam(None, tmp_path, "cpu", "float32")
+    for text in ("{", " " * (_limits.MAX_HEADER_BYTES + 1)):
+        file.write_text(text, encoding="utf-8")
+        with pytest.raises(WeightsError, match=r"cannot read .*config\.json"):
+            load_sam(None, tmp_path, "cpu", "float32")
 
 
 def test_folders_without_a_weight_file(tmp_path: Path) -> None:
