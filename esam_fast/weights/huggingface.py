@@ -95,8 +95,8 @@ def config_of(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        if file.stat().st_size > _limits.MAX_HEADER_BYTES:
-            raise ValueError(f"expected at most {_limits.MAX_HEADER_BYTES} bytes, got {file.stat().st_size}")
+        if file.stat().st_size > _limits.MAX_CONFIG_BYTES:
+            raise ValueError(f"expected at most {_limits.MAX_CONFIG_BYTES} bytes, got {file.stat().st_size}")
         config = _files.read_json(file)
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error

@@ -192,7 +192,7 @@ def test_configs_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
     with pytest.raises(WeightsError, match=message) as caught:
         load_sam(None, tmp_path, "cpu", "float32")
     assert "\n" not in str(caught.value)
-    for text in ("{", " " * (_limits.MAX_HEADER_BYTES + 1)):
+    for text in ("{", " " * (_limits.MAX_CONFIG_BYTES + 1)):
         file.write_text(text, encoding="utf-8")
         with pytest.raises(WeightsError, match=r"cannot read .*config\.json"):
             load_sam(None, tmp_path, "cpu", "float32")
