@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from no_doubles import NoDoubles
 from sam_models import SamSegmenter, photo, segment_anything, small_sam, torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from esam_fast import Esam, EsamConfig, EsamMaskGenerator, MmgConfig
 from esam_fast.config import EmrConfig
@@ -19,18 +18,6 @@ from esam_fast.segmenters.sam import devices, models, prompts
 from esam_fast.segmenters.sam.foreign import ForeignDecoder
 
 POINTS = np.array([[10.0, 20.0], [100.0, 50.0], [60.5, 70.5]], np.float32)
-
-
-class NoDoubles(TorchDispatchMode):
-    """Refuses float64, as Apple's devices do, and operations on the bits of whole numbers."""
-
-    def __torch_dispatch__(self, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = op(*args, **kwargs or {})
-        if any(isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64 for leaf in tree_leaves((args, result))):
-            raise TypeError(f"{op}: this device has no float64")
-        if any(word in str(op) for word in ("shift", "bitwise")):
-            raise TypeError(f"{op}: this device has no operations on bits")
-        return result
 
 
 class Inverted(segment_anything.modeling.MaskDecoder):  # type: ignore[misc]
