@@ -37,7 +37,8 @@ class EsamMaskGenerator:
     """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
 
     Args:
-        model: a SAM or SAM 2 (SAM2Base) model object, or anything with the `Segmenter` protocol.
+        model: a SAM or SAM 2 (SAM2Base) model object, transformers' SamModel, or anything with the `Segmenter`
+            protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
         pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, those of
@@ -98,7 +99,7 @@ class EsamMaskGenerator:
         self.mode = mode
         self.output_mode = output_mode
         self.segmenter = _segmenter(model, device, dtype)
-        self._sam = model if self.segmenter is not model else None
+        self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
@@ -217,7 +218,8 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
 def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
-    if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
+    encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
+    if encoded and all(hasattr(model, part) for part in ("prompt_encoder", "mask_decoder")):
         from esam_fast.segmenters.sam import SamSegmenter
 
         kind = SamSegmenter

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -134,13 +136,19 @@ def _ids(stems: list[str], names: list[str]) -> tuple[list[int | str], list[str]
 
 
 def _refuse_clashes(paths: list[Path], stems: list[Path], suffixes: tuple[str, ...]) -> None:
-    sources = {os.path.normcase(os.path.realpath(path)) for path in paths}
+    sources = {_same_name(path) for path in paths}
     written: dict[str, Path] = {}
     for path, stem in zip(paths, stems, strict=True):
         for suffix in suffixes:
-            result = os.path.normcase(os.path.realpath(f"{stem}{suffix}"))
-            if result in sources:
+            result = os.path.realpath(f"{stem}{suffix}")
+            if _same_name(result) in sources:
                 raise click.UsageError(f"{result} is an input and would be replaced; choose another folder for --out")
-            other = written.setdefault(result, path)
+            other = written.setdefault(_same_name(result), path)
             if other is not path:
                 raise click.UsageError(f"{other} and {path} would both write {result}; segment them apart")
+
+
+def _same_name(path: str | Path) -> str:
+    """Equal for names of one file: Windows and macOS ignore the case of letters, and macOS how they are composed."""
+    name = os.path.normcase(os.path.realpath(path))
+    return unicodedata.normalize("NFC", name).casefold() if sys.platform == "darwin" else name
