@@ -135,11 +135,12 @@ class EsamMaskGenerator:
         )
         self._esam = Esam(self.segmenter, config, backend)
 
-    def generate(self, image: NDArray[Any]) -> list[Record]:
+    def generate(self, image: Any) -> list[Record]:
         """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
 
         Args:
-            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` accepts. It is never changed.
+            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` takes: a path, a PIL image, a torch
+                tensor. It is never changed.
 
         Returns:
             Records with segmentation (bool [H, W], or a run-length code), area (pixels), bbox (x y width height in

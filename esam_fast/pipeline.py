@@ -20,7 +20,7 @@ from esam_fast._ahead import in_order
 from esam_fast._arrays import Array
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
-from esam_fast.images import as_rgb, load_image
+from esam_fast.images import as_array, as_rgb
 from esam_fast.joining import Canvas
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
@@ -55,7 +55,7 @@ class Esam:
 
     def segment(
         self,
-        image: NDArray[Any] | str | os.PathLike[str],
+        image: Any,
         *,
         keep_stages: bool = False,
         tile: int | None = None,
@@ -68,8 +68,8 @@ class Esam:
         more than a tile, one label map and the image. Entities that two tiles saw alike, where they overlap, are one.
 
         Args:
-            image: an array (see `esam_fast.images.as_rgb` for what is accepted; uint8 [H, W, 3] RGB is used as it
-                is), or the path of an image file. It is never changed.
+            image: the path of a file, a NumPy array (uint8 [H, W, 3] RGB is used as it is), a PIL image, a torch tensor
+                or nested lists; see `esam_fast.images.as_rgb`. It is never changed.
             keep_stages: also return the intermediate masks of each stage; not with `tile` or `wrap`.
             tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
             overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
@@ -90,7 +90,7 @@ class Esam:
 
     def segment_many(
         self,
-        images: Iterable[NDArray[Any] | str | os.PathLike[str]],
+        images: Iterable[Any],
         *,
         workers: int = 2,
         progress: Literal[True] | Callable[[int, int | None], object] | None = None,
@@ -105,14 +105,14 @@ class Esam:
         be endless; it is asked for the next one from the caller's thread.
 
         Args:
-            images: paths and arrays, as `segment` takes them.
+            images: paths, arrays and whatever else `segment` takes.
             workers: threads that read and decode.
             progress: called with (images done, all images; None: not known) before each result is handed out. True:
                 a tqdm bar.
             tile, overlap, wrap: see `segment`.
 
         Yields:
-            (key, EntityMap or Exception); key is the path as it was given, or for an array its index in `images`.
+            (key, EntityMap or Exception); key is the path as it was given, or for what is none its index in `images`.
 
         Raises:
             TypeError, ValueError: an argument that cannot be used, at once. KeyboardInterrupt, and whatever `images`
@@ -121,9 +121,10 @@ class Esam:
         """
         _check.integer("workers", workers, 1)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
-            raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            raise ValueError(f"images must be several images, got one array of shape {list(images.shape)}")
+            raise TypeError(f"images must be an iterable of images, got {type(images).__name__}")
+        shape = getattr(images, "shape", None)
+        if shape is not None and len(shape) < 4:
+            raise ValueError(f"images must be several images, got one of shape {list(shape)}")
         if not (progress is None or progress is True or callable(progress)):
             raise TypeError(f"progress must be None, True or callable, got {type(progress).__name__}")
         return self._many(images, workers, progress, Views(tile, overlap, wrap))
@@ -239,11 +240,12 @@ class Esam:
         return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
 
 
-def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArray[np.uint8]:
+def _opened(image: Any, views: Views) -> NDArray[np.uint8]:
     """An image as RGB; if it is to be divided, an array of bytes as it is: its views are converted one by one."""
-    if isinstance(image, (str, os.PathLike)):
-        return load_image(image)
-    by_pixel = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0 and not views.whole
+    if views.whole or isinstance(image, (str, os.PathLike)):
+        return as_rgb(image)
+    image = as_array(image)
+    by_pixel = image.dtype == np.uint8 and image.size > 0
     if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
         return image
     return as_rgb(image)

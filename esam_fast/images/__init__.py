@@ -1,8 +1,9 @@
-"""Images in: any file or array becomes uint8 RGB, or one error says what came and what was expected."""
+"""Images in: whatever holds one becomes uint8 RGB, or one error says what came and what was expected."""
 
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from esam_fast._files import open_regular
 from esam_fast._limits import MAX_PIXELS
 from esam_fast.images import decode
 from esam_fast.images.headers import Refused
+from esam_fast.images.held import as_array
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "load_image"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_array", "as_rgb", "load_image"]
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
@@ -47,13 +49,15 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
     """
-    path = Path(path)
+    given, path = os.fspath(path), Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
     try:
         with open_regular(path) as file:
             pixels, bits = decode.read(file, deep=stretch)
     except FileNotFoundError:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", given):
+            raise ImageError(f"{given}: expected a file, got a URL; download it first") from None
         raise ImageError(f"{path}: no such file") from None
     except MemoryError:
         raise ImageError(f"{path}: cannot be read: it needs more memory than there is") from None
@@ -73,10 +77,11 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
         raise ImageError(f"{path}: {error}") from None
 
 
-def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
-    """An image array as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
+def as_rgb(image: Any, *, stretch: bool = False) -> NDArray[np.uint8]:
+    """An image as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
 
-    A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied.
+    A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied, a torch tensor on the
+    CPU like the array whose memory it shares.
 
     Of 16 bits, 0 is black and 65535 white: the high byte counts. Of floats, 0 is black and 1 white. Data that use
     little of that range (12 bits in 16, reflectance) come out nearly black; where their maximum is under a quarter of
@@ -84,17 +89,20 @@ def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
     99th white, for all colours together, whatever the dtype.
 
     Args:
-        image: [H, W] gray, [H, W, C] or, where the last axis cannot be channels, [C, H, W]; C is 1 (gray), 2
-            (gray, alpha; last axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in
-            [0, 1]; of either byte order.
+        image: the path of a file (see `load_image`), a NumPy array, a PIL image (EXIF rotation applied), a torch
+            tensor on any device, or nested lists of rows. The shape is [H, W] gray, [H, W, C] or, where the last axis
+            cannot be channels, [C, H, W]: of [3, W, 3], the last axis is taken. C is 1 (gray), 2 (gray, alpha; last
+            axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in [0, 1]; of either byte
+            order. Integers in lists are taken for uint8.
         stretch: see above; floats may then have any range, but for alpha.
 
     Raises:
-        TypeError: not a NumPy array, or another dtype. ValueError: another shape, an empty array, NaN,
-            infinity, or floats outside [0, 1].
+        TypeError: no image, or another dtype. ValueError: another shape, an empty array, NaN, infinity, or floats
+            outside [0, 1]. ImageError: a file that cannot be read.
     """
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
+    if isinstance(image, (str, os.PathLike)):
+        return load_image(image, stretch=stretch)
+    image = as_array(image)
     return _as_rgb(image, stretch, "image", 8 * image.dtype.itemsize)
 
 
