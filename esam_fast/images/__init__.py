@@ -41,9 +41,9 @@ class ImageWarning(UserWarning):
 def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
     """Read an image file: uint8 [H, W, 3] RGB, as a viewer shows it (EXIF rotation applied).
 
-    Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. What
-    black and white are, where a channel has more than 8 bits, and what `stretch` does, says `as_rgb`; integers of 32
-    bits are taken for 16, and those of 12 have their own range. The size is checked in the header, before anything is
+    Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. Of 16 bits,
+    65535 is white, of 12 bits 4095, of floats 1, and integers of 32 bits are taken for 16; where the maximum is under a
+    quarter of that, an ImageWarning says so. `stretch` makes the range that of the image: see `as_rgb`. The size is checked in the header, before anything is
     decoded; `esam_fast._limits` states every limit.
 
     Raises:
