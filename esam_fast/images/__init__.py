@@ -43,8 +43,8 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
 
     Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. Of 16 bits,
     65535 is white, of 12 bits 4095, of floats 1, and integers of 32 bits are taken for 16; where the maximum is under a
-    quarter of that, an ImageWarning says so. `stretch` makes the range that of the image: see `as_rgb`. The size is checked in the header, before anything is
-    decoded; `esam_fast._limits` states every limit.
+    quarter of that, an ImageWarning says so. `stretch` makes the range that of the image: see `as_rgb`. The size is
+    checked in the header, before anything is decoded; `esam_fast._limits` states every limit.
 
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
