@@ -71,8 +71,8 @@ class Esam:
         Args:
             image: the path of a file, a NumPy array (uint8 [H, W, 3] RGB is used as it is), a PIL image, a torch tensor
                 or nested lists (see `esam_fast.images.as_rgb`), or what `esam_fast.images.open_image` gives. It is
-                never changed. With `tile`, a TIFF file in tiles or strips is read by windows, and the limit of pixels that a file
-                may have holds for a window.
+                never changed. With `tile`, a TIFF file in tiles or strips is read by windows, and the limit of pixels
+                that a file may have holds for a window.
             keep_stages: also return the intermediate masks of each stage; not with `tile` or `wrap`.
             tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
             overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
