@@ -40,10 +40,10 @@ def report(profiles: list[Profile]) -> dict[str, Any]:
 
     Returns:
         What ran, as `Profile.about` has it. "images": of each, `Profile.image` and its "total". "seconds": of each
-        stage of PARTS, of OTHER and of "total", for one image (of several: their mean), the "median", "min" and "max" over
-        the runs, the "runs" themselves, "floor" and "share_of_floor" (None where no floor is known). "sums": of each of
-        SUMS, "median", "min", "max", and "paper", the paper's seconds. "paper_needs": what the paper timed and this run
-        did not, a line each; none where the two compare. "peak_bytes": of the process, and of the GPU.
+        stage of PARTS, of OTHER and of "total", for one image (of several: their mean), the "median", "min" and "max"
+        over the runs, the "runs" themselves, "floor" and "share_of_floor" (None where no floor is known). "sums": of
+        each of SUMS, "median", "min", "max", and "paper", the paper's seconds. "paper_needs": what the paper timed and
+        this run did not, a line each; none where the two compare. "peak_bytes": of the process, and of the GPU.
     """
     runs = range(len(profiles[0].runs))
     seconds = [{s: statistics.mean(p.runs[r][s] for p in profiles) for s in (*STAGES, "total")} for r in runs]
