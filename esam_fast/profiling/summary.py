@@ -86,7 +86,7 @@ def _needs(about: dict[str, Any]) -> list[str]:
 def check_comparable(old: Any, segmenter: str, sizes: list[str]) -> None:
     """Raise a ValueError if `old` is no report, or of another segmenter or images of other sizes ("width x height")."""
     try:
-        numbers = [old["seconds"][name]["median"] for name in (*PARTS, OTHER, "total")]
+        numbers = [old["seconds"][name]["median"] for name in (*PARTS, "total")]
         there = {"segmenter": old["segmenter"], "images": [image["size"] for image in old["images"]]}
     except (KeyError, TypeError, IndexError):
         numbers, there = [None], {}
@@ -112,7 +112,7 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
         "slower": their names; "unlike": what else differs between the runs, a line each.
 
     """
-    before = {name: float(old["seconds"][name]["median"]) for name in new["seconds"]}
+    before = {name: float(old["seconds"][name]["median"]) for name in (*PARTS, "total")}
     here, there = ({**{name: one.get(name) for name in _SETTING}, **_flat(one.get("config"))} for one in (new, old))
     rows: dict[str, dict[str, Any]] = {}
     for name, was in before.items():
@@ -124,9 +124,7 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
         "slower": [
             name
             for name, row in rows.items()
-            if name != OTHER
-            and row["new"] > row["old"] * (1 + percent / 100)
-            and row["new"] - row["old"] > before["total"] / 100
+            if row["new"] > row["old"] * (1 + percent / 100) and row["new"] - row["old"] > before["total"] / 100
         ],
         "unlike": [
             f"{name}: {there.get(name, 'not told')}, now {here.get(name, 'not told')}"
