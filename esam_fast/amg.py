@@ -1,4 +1,4 @@
-"""The drop-in for segment_anything's SamAutomaticMaskGenerator, and its records in other libraries' clothes."""
+"""The drop-in for segment_anything's SamAutomaticMaskGenerator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb
 from esam_fast.pipeline import Esam
+from esam_fast.records import Record
+from esam_fast.records import to_transformers as to_transformers  # its place before
 from esam_fast.segmenters.protocol import Segmenter, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, mmg
-
-Record = dict[str, Any]
 
 MODES = ("entities", "amg", "object")
 
@@ -141,11 +141,12 @@ class EsamMaskGenerator:
         )
         self._esam = Esam(self.segmenter, config, backend)
 
-    def generate(self, image: NDArray[Any]) -> list[Record]:
+    def generate(self, image: Any) -> list[Record]:
         """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
 
         Args:
-            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` accepts. It is never changed.
+            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` takes: a path, a PIL image, a torch
+                tensor. It is never changed.
 
         Returns:
             Records with segmentation (bool [H, W], or a run-length code), area (pixels), bbox (x y width height in
@@ -185,20 +186,6 @@ class EsamMaskGenerator:
             {**record, "segmentation": segmentation}
             for record, segmentation in zip(records, segmentations, strict=True)
         ]
-
-
-def to_transformers(records: list[Record]) -> dict[str, Any]:
-    """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
-
-    Returns:
-        A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
-    """
-    import torch
-
-    return {
-        "masks": [record["segmentation"] for record in records],
-        "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
-    }
 
 
 def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
