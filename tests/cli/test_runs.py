@@ -123,12 +123,14 @@ def test_stopped_by_a_signal(photos, number, status):
 
 @posix
 def test_a_second_run_into_the_same_folder_is_refused(photos):
-    process = start("segment", "in", "--out", "out", pause=0.5)
-    wait_for(1, photos / "out" / "manifest.jsonl")
+    process = start("segment", "in", "--out", "out", pause=20)
+    wait_for(0, photos / "out" / "manifest.jsonl")
     status, _, err = finish(start("segment", "in", "--out", "out"))
     assert status == 2
     assert f"{Path('out/manifest.jsonl')}: another run is writing into out; wait for it, or choose another" in err
-    assert finish(process)[0] == 0
+    process.kill()
+    process.communicate()
+    assert finish(start("segment", "in", "--out", "out"))[0] == 0
 
 
 @pytest.mark.usefixtures("fake")
