@@ -40,8 +40,10 @@ LAYERS = [
     "evaluate",
     "profiling",
     "report",
+    "runs",
     "esam_fast",  # the facade: its names, for users
     "cli",
+    "__main__",
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))
