@@ -40,7 +40,7 @@ LAYERS = [
     "amg",
     "evaluate",
     "profiling",
-    "report",
+    "report cluster",
     "esam_fast",  # the facade: its names, for users
     "cli",
 ]

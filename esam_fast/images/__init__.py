@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from esam_fast._limits import MAX_PIXELS
 from esam_fast.images import decode
 from esam_fast.images.headers import Refused
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "load_image"]
+__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "decode_image", "load_image"]
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
@@ -51,16 +52,33 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
     try:
-        with open_regular(path) as file:
-            pixels, bits = decode.read(file, deep=stretch)
+        file = open_regular(path)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file") from None
-    except MemoryError:
-        raise ImageError(f"{path}: cannot be read: it needs more memory than there is") from None
-    except Refused as error:
-        raise ImageError(f"{path}: {error}") from None
-    except Exception as error:  # on damaged files, decoders raise whatever they tripped over
+    except Exception as error:  # OSError, or a ValueError for what is no name
         raise ImageError(f"{path}: cannot be read: {_reason(error)}") from error
+    with file:
+        return _decoded(file, str(path), stretch)
+
+
+def decode_image(data: bytes, name: str = "image", *, stretch: bool = False) -> NDArray[np.uint8]:
+    """Read an image file that is in memory, as `load_image` does one on the disk; errors call it `name`.
+
+    Raises:
+        ImageError: not an image, damaged, cut off, or larger than allowed.
+    """
+    return _decoded(io.BytesIO(data), name, stretch)
+
+
+def _decoded(file: BinaryIO, name: str, stretch: bool) -> NDArray[np.uint8]:
+    try:
+        pixels, bits = decode.read(file, deep=stretch)
+    except MemoryError:
+        raise ImageError(f"{name}: cannot be read: it needs more memory than there is") from None
+    except Refused as error:
+        raise ImageError(f"{name}: {error}") from None
+    except Exception as error:  # on damaged files, decoders raise whatever they tripped over
+        raise ImageError(f"{name}: cannot be read: {_reason(error)}") from error
     try:
         if pixels.dtype.kind == "i":
             if not stretch:
@@ -68,9 +86,9 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
                     f"expected integers of at most 16 bits, got values from {pixels.min()} to {pixels.max()}; {_HELP}"
                 )
             pixels = pixels.astype(np.float64)
-        return _as_rgb(pixels, stretch, str(path), bits)
+        return _as_rgb(pixels, stretch, name, bits)
     except ValueError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise ImageError(f"{name}: {error}") from None
 
 
 def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:

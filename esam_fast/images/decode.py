@@ -31,7 +31,7 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
     """The first frame of an image file, with EXIF rotation applied.
 
     Args:
-        file: a regular file.
+        file: a regular file, or one in memory.
         deep: whether 16-bit colours are to keep their low byte, as 16-bit grays do.
 
     Returns:
@@ -41,7 +41,8 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
     Raises:
         headers.Refused: not an image, too large, or cut off. Whatever a decoder raises on what is damaged.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     name = _format(file)
     if size > (most := _limits.MAX_IMAGE_BYTES_OF.get(name, _limits.MAX_IMAGE_BYTES)):
         raise headers.Refused(f"expected at most {most / 1e9:.1f} GB of {name}, got {size} bytes")
