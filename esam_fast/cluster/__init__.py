@@ -124,7 +124,7 @@ def _loader(segmenter: Any) -> Callable[[], Segmenter]:
     """What every actor calls for its model."""
     if isinstance(segmenter, str):
         return partial(load_segmenter, resume.named(_check.choice("segmenter", segmenter, NAMES)))
-    if hasattr(segmenter, "embed"):
+    if hasattr(segmenter, "embed") and not isinstance(segmenter, type):
         return partial(_given, segmenter)
     if not callable(segmenter):
         raise TypeError(f"segmenter must be a name, a segmenter or a function, got {type(segmenter).__name__}")

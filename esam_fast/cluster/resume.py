@@ -72,6 +72,6 @@ def _told(load: Any) -> Any:
         return _files.sha256(load) if Path(load).is_file() else str(load)
     if load is None or isinstance(load, (int, float)):
         return load
-    if hasattr(load, "embed"):
+    if hasattr(load, "embed") and not isinstance(load, type):
         return [type(load).__module__, type(load).__qualname__, load.name, _told(getattr(load, "checkpoint", None))]
     return [getattr(load, "__module__", None), getattr(load, "__qualname__", type(load).__qualname__)]
