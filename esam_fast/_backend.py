@@ -118,12 +118,39 @@ def _run_numba(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any,
     import numba
 
     with _ONE_AT_A_TIME:
-        numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+        numba.set_num_threads(min(get_num_threads(), _numba_threads()))
         return _function("_numba", file, name)(*arguments, *out)
 
 
 def _run_torch(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
     return _function("_torch", file, name)(*arguments, *out)
+
+
+@cache
+def _numba_threads() -> int:
+    """Threads of numba's pool; it hangs or aborts where the system refuses it one, so that is tried before.
+
+    Raises:
+        RuntimeError: the system refuses.
+    """
+    from numba import config
+
+    wanted, gate, team = int(config.NUMBA_NUM_THREADS), threading.Event(), []
+    try:
+        for _ in range(wanted):
+            thread = threading.Thread(target=gate.wait)
+            thread.start()
+            team.append(thread)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"numba starts {wanted} threads and the system allows {len(team)} ({error}); "
+            "set NUMBA_NUM_THREADS to fewer, or use the native module"
+        ) from None
+    finally:
+        gate.set()
+        for thread in team:
+            thread.join()
+    return wanted
 
 
 _ONE_AT_A_TIME = threading.Lock()  # numba's own pool of threads aborts the process when two threads use it at once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -10,18 +11,23 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from esam_fast import _arrays
+from esam_fast._limits import MAX_PLANE_PIXELS
 
 T = TypeVar("T")
 
 
 def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
-    """`value` as a C-contiguous array, if it has exactly this dtype and shape (None or a letter: any length)."""
+    """`value` as a C-contiguous, aligned array, if it has exactly this dtype and shape.
+
+    A length that is None or a letter may be any. Those called h and w, in capitals or not, are of one plane.
+    """
     expected = np.dtype(dtype)
     if not isinstance(value, np.ndarray) or value.dtype != expected:
         came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
         raise TypeError(f"{name} must be a NumPy array of {expected}, got {came}")
     _shape(name, value, shape)
-    return np.ascontiguousarray(value)
+    checked = np.ascontiguousarray(value)
+    return checked if checked.flags.aligned else checked.copy()
 
 
 def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Any:
@@ -30,6 +36,8 @@ def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | 
         return array(name, value, dtype, shape)
     if not _arrays.has_dtype(value, dtype):
         raise TypeError(f"{name} must be of {np.dtype(dtype)} (words of a tensor: int64), got {value.dtype} tensor")
+    if str(value.layout) != "torch.strided":
+        raise TypeError(f"{name} must be a dense tensor, got {value.layout}")
     _shape(name, value, shape)
     return value.contiguous()
 
@@ -91,11 +99,13 @@ def finite_real(name: str, value: Any) -> float:
     return number
 
 
-def at_least(name: str, value: Any, least: float) -> float:
-    """A finite number, at least `least`."""
+def at_least(name: str, value: Any, least: float, most: float = math.inf) -> float:
+    """A finite number, at least `least` and at most `most`."""
     number = real(name, value)
     if not (number >= least and math.isfinite(number)):
         raise ValueError(f"{name} must be at least {least:g} and finite, got {value!r}")
+    if number > most:
+        raise ValueError(f"{name} must be at most {most:g}, got {value!r}")
     return number
 
 
@@ -103,16 +113,36 @@ def real(name: str, value: Any) -> float:
     """A number, as float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be a number that float64 holds, got {_brief(value)}") from None
 
 
-def integer(name: str, value: Any, least: int) -> int:
-    """A whole number, at least `least`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number, at least `least` and at most `most`, as Python's int, whose products never wrap."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}") from None
+    if number < least:
+        raise ValueError(f"{name} must be at least {least}, got {_brief(number)}")
+    if most is not None and number > most:
+        raise ValueError(f"{name} must be at most {most}, got {_brief(number)}")
+    return number
+
+
+def plane(name: str, value: Any) -> tuple[int, int]:
+    """The shape (h, w) of a mask, an image or a label map."""
+    try:
+        h, w = value
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be two whole numbers, height and width, got {_brief(value)}") from None
+    h, w = integer(f"{name}[0]", h, 0), integer(f"{name}[1]", w, 0)
+    _pixels(name, h, w)
+    return h, w
 
 
 def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | str | None]) -> NDArray[np.int64]:
@@ -123,9 +153,38 @@ def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | s
     return checked
 
 
+def rows(name: str, value: Any, n: int) -> NDArray[Any]:
+    """What picks rows of n: int [M] in [-n, n), or a bool for each row."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        if value.dtype.kind in "iu":
+            if value.size and (value.min() < -n or value.max() >= n):
+                raise IndexError(f"{name} must lie in [{-n}, {n}), got {value.min()} to {value.max()}")
+            return value
+        if value.dtype == np.bool_ and len(value) == n:
+            return value
+    came = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+    raise TypeError(f"{name} must be an array of whole numbers [M] or of bool [{n}], got {came}")
+
+
+def _pixels(name: str, h: int, w: int) -> None:
+    if max(h, w, h * w) > MAX_PLANE_PIXELS:
+        raise ValueError(f"{name} must have at most {MAX_PLANE_PIXELS} pixels, got {_brief(h)} x {_brief(w)}")
+
+
+def _brief(value: Any) -> str:
+    """A value in a few characters; numbers of thousands of digits by their size."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
     if value.ndim != len(shape) or any(
         isinstance(want, int) and have != want for have, want in zip(value.shape, shape, strict=True)
     ):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
+    if "w" in shape or "W" in shape:
+        h, w = (have for want, have in zip(shape, value.shape, strict=True) if want in ("h", "w", "H", "W"))
+        _pixels(name, h, w)

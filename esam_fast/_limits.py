@@ -1,17 +1,22 @@
-"""What a stranger's file may cost, stated once; every limit is checked before anything is allocated by it.
+"""What a stranger's file, and a call, may cost, stated once; checked before anything is allocated by it.
 
-Images. A file may claim MAX_PIXELS; decoding takes about 10 bytes a pixel. Formats whose decoders take more, and those
-with a smaller limit of their own, are in MAX_PIXELS_OF. A pixel costs a file at least 1 / PIXELS_PER_BYTE bytes (a file
-that claims more is empty or a trap), but CHEAP_PIXELS are free.
+Images. A file may claim MAX_PIXELS, or MAX_DIVIDED_PIXELS where it is decoded by windows; decoding takes about 10 bytes
+a pixel. Formats whose decoders take more, and those with a smaller limit of their own, are in MAX_PIXELS_OF. A pixel
+costs a file at least 1 / PIXELS_PER_BYTE bytes (a file that claims more is empty or a trap), but CHEAP_PIXELS are free.
 
 Checkpoints. A .pth is a ZIP archive of stored members, a .safetensors file a header and tensors. No tensor of an
 official model is larger than MAX_TENSOR_BYTES in float64; training adds gradients and an optimizer's moments, which
 MAX_CHECKPOINT_BYTES allows for.
+
+Calls. Kernels hold places in a mask, a label map or an image in 32 bits, and twice as many edges beside them: none has
+more than MAX_PLANE_PIXELS, on any backend. What only a number asks for (labels to measure, neighbours to find) is
+limited too; what arrays ask for is there already.
 """
 
 from __future__ import annotations
 
 MAX_PIXELS = 300_000_000
+MAX_DIVIDED_PIXELS = 2_000_000_000  # of an image read by windows, each of at most MAX_PIXELS: a label map of 8 GB
 MAX_SIDE = 1 << 20  # pixels; OpenCV's own
 MAX_PIXELS_OF = {
     "JPEG2000": 100_000_000,  # of a tile, which is the whole image where there are none: 37 bytes a pixel
@@ -34,3 +39,12 @@ MAX_ZIP_DIRECTORY_BYTES = 10_000_000  # an official checkpoint's has 60 KB
 MAX_PICKLE_BYTES = 10_000_000  # what names the tensors of a .pth; an official one's has 70 KB
 MAX_TENSOR_BYTES = 2 * 5120 * 1280 * 4  # the widest layer of vit_h
 MAX_CHECKPOINT_BYTES = 11_000_000_000  # four times vit_h
+
+MAX_PLANE_PIXELS = (1 << 29) - 1  # and of each side; more than an image may have
+MAX_GRID_SIDE = 1 << 15  # of a segmenter's grid: the sums that find a mask's centre stay in int64
+MAX_MASKS = 1 << 24  # masks, labels or groups that a number asks for
+MAX_PAIRS = 1 << 28  # of masks, or of vectors and neighbours: 2 GB of float64
+MAX_NEIGHBOURS = 1024  # of a superpixel
+MAX_SIGMA = 100.0  # of a smoothing, in pixels; its time grows with it
+MAX_POINTS_PER_SIDE = 1024  # of a grid of prompts
+MAX_FLOAT32 = 3.4e38  # of a number that kernels take as float32

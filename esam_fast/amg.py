@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,6 @@ from esam_fast.pipeline import Esam
 from esam_fast.segmenters.protocol import Segmenter, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, mmg
-
-if TYPE_CHECKING:
-    from esam_fast.segmenters.sam.official_amg import Decode
 
 Record = dict[str, Any]
 
@@ -40,24 +36,27 @@ class EsamMaskGenerator:
     """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
 
     Args:
-        model: a SAM model object, or anything with the `Segmenter` protocol.
+        model: a SAM or SAM 2 (SAM2Base) model object, or anything with the `Segmenter` protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
-        pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, 0.88 and 0.95
-            in mode "amg", otherwise those of `config`, or else the segmenter's own (SAM's are the same two) for the
-            masks of the grid and none for USR's. A record's predicted_iou may be lower all the same: an entity that
+        pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, those of
+            `config`, or else the segmenter's own (SAM's 0.88 and 0.95, SAM 2's 0.8 and 0.95) for the masks of the grid
+            and none for USR's. A record's predicted_iou may be lower all the same: an entity that
             lost pixels is rescored.
         stability_score_offset: of the logit, for the stability score; other than 1 in mode "amg" only.
         box_nms_thresh, crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor: of mode "amg"; the
             other modes have no crops, and NMS by masks (`config.mmg`).
         crop_n_layers: mode "amg" only; the others warn and work on the whole image.
         point_grids: mode "amg" only.
-        min_mask_region_area: holes and islands under this many pixels are cleaned.
+        min_mask_region_area: holes and islands under this many pixels are cleaned; in mode "amg" with SAM 2 as sam2
+            does it, which warns and does not where its CUDA extension is missing.
         output_mode: "binary_mask", "uncompressed_rle" or "coco_rle".
-        mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself; needs SAM), or
-            "object" (E-SAM's object-level masks before refinement, which may overlap).
+        mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself, or for a model of SAM 2
+            SAM2AutomaticMaskGenerator; needs SAM), or "object" (E-SAM's object-level masks before refinement, which may
+            overlap).
+        use_m2m: SAM2AutomaticMaskGenerator's; only False.
         config: E-SAM's thresholds, over which arguments given here prevail.
-        device, dtype: for a SAM model object, which is copied as it is now; None: where and in what it is, or in
+        device, dtype: for a model object, which is copied as it is now; None: where and in what it is, or in
             float32 where that does not serve (float64, and float16 on a CPU).
         backend: of the operations; see `Esam`.
 
@@ -83,6 +82,7 @@ class EsamMaskGenerator:
         output_mode: str = "binary_mask",
         *,
         mode: str = "entities",
+        use_m2m: bool = False,
         config: EsamConfig | None = None,
         device: str | None = None,
         dtype: str | None = None,
@@ -90,6 +90,8 @@ class EsamMaskGenerator:
     ) -> None:
         _check.choice("mode", mode, MODES)
         _check.choice("output_mode", output_mode, export.OUTPUT_MODES)
+        if _check.flag("use_m2m", use_m2m):
+            raise ValueError("use_m2m must be False: sam2's second pass, from mask to mask, is not offered")
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode
@@ -99,7 +101,7 @@ class EsamMaskGenerator:
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
-            if not hasattr(self.segmenter, "decode"):
+            if not hasattr(self.segmenter, "official_records"):
                 raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
             from esam_fast.segmenters.sam.official_amg import AmgSettings
 
@@ -108,8 +110,10 @@ class EsamMaskGenerator:
                 point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
                 crop_n_layers=layers,
                 points_per_batch=_whole("points_per_batch", points_per_batch, 1),
-                pred_iou_thresh=_real("pred_iou_thresh", pred_iou_thresh),
-                stability_score_thresh=_real("stability_score_thresh", stability_score_thresh),
+                pred_iou_thresh=_threshold("pred_iou_thresh", pred_iou_thresh, self.segmenter.score_threshold),
+                stability_score_thresh=_threshold(
+                    "stability_score_thresh", stability_score_thresh, self.segmenter.stability_threshold
+                ),
                 stability_score_offset=_real("stability_score_offset", stability_score_offset),
                 box_nms_thresh=_real("box_nms_thresh", box_nms_thresh),
                 crop_nms_thresh=_real("crop_nms_thresh", crop_nms_thresh),
@@ -156,27 +160,19 @@ class EsamMaskGenerator:
 
     @property
     def predictor(self) -> Any:
-        """segment_anything's SamPredictor around the model, as the official generator offers it.
+        """SamPredictor or SAM2ImagePredictor around the model, as the official generators offer it.
 
         Raises:
-            AttributeError: the segmenter is not around a SAM model of segment_anything's parts.
+            AttributeError: the segmenter is not around a model of segment_anything's or sam2's parts.
         """
         if self._sam is None:
             raise AttributeError(f"no predictor: {self.segmenter.name!r} was not given as a SAM model")
-        from segment_anything import SamPredictor
-
-        return SamPredictor(self._sam)
+        segmenter: Any = self.segmenter
+        return segmenter.official_predictor(self._sam)
 
     def _amg(self, image: NDArray[np.uint8]) -> list[Record]:
-        from esam_fast.segmenters.sam import official_amg
-
         segmenter: Any = self.segmenter
-
-        def embed(crop: NDArray[np.uint8]) -> Decode:
-            return partial(segmenter.decode, segmenter.embed(crop))
-
-        plane = official_amg.Plane(segmenter.side, segmenter.threshold)
-        records = official_amg.generate(image, embed, plane, self._settings)
+        records = segmenter.official_records(image, self._settings)
         codes = [record["segmentation"] for record in records]
         segmentations: list[Any] = codes
         if self.output_mode == "coco_rle":
@@ -218,15 +214,22 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
 
 
 def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
-    """The model itself, or SamSegmenter around a SAM model object."""
+    """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
+    kind: Any = None
     if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
         from esam_fast.segmenters.sam import SamSegmenter
 
+        kind = SamSegmenter
+    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")):
+        from esam_fast.segmenters.sam2 import Sam2Segmenter
+
+        kind = Sam2Segmenter
+    if kind is not None:
         weight = next(model.parameters())
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
         serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
-        return SamSegmenter(model, device, dtype or (own if serves else "float32"))
+        return kind(model, device, dtype or (own if serves else "float32"))
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
     if device is not None or dtype is not None:
@@ -266,6 +269,11 @@ def _real(name: str, value: Any) -> float:
 def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
     """An argument, checked, or None where it was left out."""
     return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
+
+
+def _threshold(name: str, value: Any, own: float) -> float:
+    """A number, or the segmenter's own where it was left out."""
+    return own if isinstance(value, _Number) else _real(name, value)
 
 
 def _with_arguments(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
 from esam_fast import _check
+from esam_fast._limits import MAX_FLOAT32, MAX_MASKS, MAX_NEIGHBOURS, MAX_PLANE_PIXELS, MAX_POINTS_PER_SIDE, MAX_SIGMA
 
 
 def _checked(default: Any, check: Callable[..., Any], **limits: Any) -> Any:
@@ -19,12 +21,12 @@ def _flag(default: bool) -> Any:
     return _checked(default, _check.flag)
 
 
-def _whole(default: int, *, least: int) -> Any:
-    return _checked(default, _check.integer, least=least)
+def _whole(default: int, *, least: int, most: int) -> Any:
+    return _checked(default, _check.integer, least=least, most=most)
 
 
-def _number(default: float | None, *, least: float) -> Any:
-    return _checked(default, _check.at_least, least=least)
+def _number(default: float | None, *, least: float, most: float = math.inf) -> Any:
+    return _checked(default, _check.at_least, least=least, most=most)
 
 
 def _share(default: float | None) -> Any:
@@ -58,11 +60,11 @@ class SuperpixelConfig(_Checked):
     """
 
     method: str = _checked("felzenszwalb", _check.choice, allowed=("felzenszwalb", "slic"))
-    scale: float = _number(100.0, least=0)
-    sigma: float = _number(0.8, least=0)
-    min_size: int = _whole(50, least=0)
-    max_side: int = _whole(1024, least=1)
-    slic_segments: int = _whole(400, least=1)
+    scale: float = _number(100.0, least=0, most=MAX_FLOAT32)
+    sigma: float = _number(0.8, least=0, most=MAX_SIGMA)
+    min_size: int = _whole(50, least=0, most=MAX_PLANE_PIXELS)
+    max_side: int = _whole(1024, least=1, most=MAX_PLANE_PIXELS)
+    slic_segments: int = _whole(400, least=1, most=MAX_MASKS)
     slic_compactness: float = _number(10.0, least=0)
 
 
@@ -82,7 +84,7 @@ class MmgConfig(_Checked):
     """
 
     enabled: bool = _flag(True)
-    points_per_side: int = _whole(32, least=1)
+    points_per_side: int = _whole(32, least=1, most=MAX_POINTS_PER_SIDE)
     theta_o: float = _share(0.8)
     gamma_o: float = _share(0.6)
     n_t: float = _share(0.5)
@@ -114,13 +116,13 @@ class EmrConfig(_Checked):
     """
 
     enabled: bool = _flag(True)
-    points_per_side: int = _whole(64, least=1)
-    votes_per_cell: int = _whole(4, least=0)
+    points_per_side: int = _whole(64, least=1, most=MAX_POINTS_PER_SIDE)
+    votes_per_cell: int = _whole(4, least=0, most=MAX_MASKS)
     tau: float = _number(0.1, least=0)
     cluster_iou: float = _share(0.8)
     delta: float = _share(0.05)
     score_margin: float | None = _number(None, least=0)
-    top_k: int = _whole(10, least=1)
+    top_k: int = _whole(10, least=1, most=MAX_NEIGHBOURS)
     min_similarity: float = _share(0.1)
     cover: float = _share(0.9)
     concentration: float = _share(0.5)
@@ -163,5 +165,5 @@ class EsamConfig(_Checked):
     emr: EmrConfig = field(default_factory=EmrConfig)
     usr: UsrConfig = field(default_factory=UsrConfig)
     superpixels: SuperpixelConfig = field(default_factory=SuperpixelConfig)
-    min_area: int = _whole(16, least=0)
-    min_region_area: int = _whole(0, least=0)
+    min_area: int = _whole(16, least=0, most=MAX_PLANE_PIXELS)
+    min_region_area: int = _whole(0, least=0, most=MAX_PLANE_PIXELS)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check
 from esam_fast._arrays import Array, Device
+from esam_fast._limits import MAX_GRID_SIDE, MAX_MASKS, MAX_PLANE_PIXELS, MAX_POINTS_PER_SIDE
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -21,12 +22,18 @@ Labels = NDArray[np.int32]
 class PackedMasks:
     """N binary masks on one grid, 64 pixels a word, in NumPy or with their words on a torch device.
 
+    What is given is compared with the words, in one pass. NumPy arrays are read-only from here on; who keeps another
+    view of the words, or has them in a tensor, must not change them.
+
     Attributes:
         words: uint64 [N, ceil(h * w / 64)]; bit i of a mask is pixel i in row-major order: word i // 64,
             bit i % 64. Pad bits are 0. Or such a torch tensor, as int64.
         area: int64 [N], pixels set; in NumPy in either case, as everything that is decided on.
         box: int32 [N, 4], x0 y0 x1 y1, half-open; 0 0 0 0 for an empty mask; in NumPy.
         shape: (h, w) of the grid.
+
+    Raises:
+        TypeError: wrong dtype. ValueError: wrong shape; pad bits; an area or a box that is not that of the words.
     """
 
     words: Array
@@ -35,14 +42,35 @@ class PackedMasks:
     shape: tuple[int, int]
 
     def __post_init__(self) -> None:
-        h, w = self.shape
-        _check.integer("shape[0]", h, 0)
-        _check.integer("shape[1]", w, 0)
-        words = self.words
-        n = len(words) if (isinstance(words, np.ndarray) or _arrays.is_tensor(words)) and words.ndim else 0
-        object.__setattr__(self, "words", _check.either("words", words, np.uint64, (n, words_per_mask(self.shape))))
-        object.__setattr__(self, "area", _check.array("area", self.area, np.int64, (n,)))
-        object.__setattr__(self, "box", _check.array("box", self.box, np.int32, (n, 4)))
+        shape = _check.plane("shape", self.shape)
+        words, n = self.words, len(self.words) if hasattr(self.words, "__len__") else 0
+        words = _check.either("words", words, np.uint64, (n, words_per_mask(shape)))
+        given = {
+            "area": _check.array("area", self.area, np.int64, (n,)),
+            "box": _check.array("box", self.box, np.int32, (n, 4)),
+        }
+        area, box = measured(words, shape)
+        for name, own in (("area", area), ("box", box)):
+            wrong = np.nonzero(given[name] != own)[0]
+            if wrong.size:
+                i = int(wrong[0])
+                raise ValueError(f"{name}[{i}] must be {own[i].tolist()}, as words[{i}], got {given[name][i].tolist()}")
+        self._set(words, area, box, shape)
+
+    def _set(self, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> None:
+        """Keep the arrays, which nobody else changes, read-only."""
+        words = words if _arrays.is_tensor(words) else words.view()
+        for array in (words, area, box):
+            if isinstance(array, np.ndarray):
+                array.flags.writeable = False
+        self.__dict__.update(words=words, area=area, box=box, shape=shape)
+
+    @classmethod
+    def _known(cls, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> PackedMasks:
+        """Masks that a kernel made, or rows of such: nothing is checked."""
+        masks = object.__new__(cls)
+        masks._set(words, area, box, shape)
+        return masks
 
     @classmethod
     def from_bool(cls, masks: Bool, *, backend: str | None = None) -> PackedMasks:
@@ -56,29 +84,33 @@ class PackedMasks:
         packed = np.zeros((n, words_per_mask((h, w)) * 8), np.uint8)
         bits = np.packbits(masks.reshape(n, h * w), axis=1, bitorder="little")
         packed[:, : bits.shape[1]] = bits
-        return cls.from_words(packed.view("<u8").astype(np.uint64, copy=False), (h, w), backend=backend)
+        return cls._measured(packed.view("<u8").astype(np.uint64, copy=False), (h, w), backend)
 
     @classmethod
     def from_words(cls, words: Array, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
-        """Masks from their words: areas and boxes are measured; see `ops.measure`."""
-        return cls(words, *measured(words, shape, backend), shape)
+        """Masks from their words: areas and boxes are measured; see `ops.measure`, also for what it raises."""
+        shape = _check.plane("shape", shape)
+        words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
+        return cls._known(words, *measured(words, shape, backend), shape)
+
+    @classmethod
+    def _measured(cls, words: Array, shape: tuple[int, int], backend: str | None) -> PackedMasks:
+        """Masks from words that a kernel made."""
+        return cls._known(words, *_measure(words, shape, backend), shape)
 
     @classmethod
     def empty(cls, shape: tuple[int, int], device: Device = None) -> PackedMasks:
         """No masks on a grid of this shape, in NumPy or on a torch device."""
-        return cls(
-            _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), device),
-            np.zeros(0, np.int64),
-            np.zeros((0, 4), np.int32),
-            shape,
-        )
+        shape = _check.plane("shape", shape)
+        words = _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), device)
+        return cls._known(words, np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape)
 
     @classmethod
     def concatenate(cls, parts: list[PackedMasks]) -> PackedMasks:
         """The masks of all parts, in order, on their common grid (at least one part)."""
         for i, part in enumerate(parts):
             check_masks(f"parts[{i}]", part, parts[0])
-        return cls(
+        return cls._known(
             _arrays.concatenate([p.words for p in parts]),
             np.concatenate([p.area for p in parts]),
             np.concatenate([p.box for p in parts]),
@@ -87,12 +119,16 @@ class PackedMasks:
 
     @classmethod
     def from_labels(cls, labels: Labels, n: int, *, backend: str | None = None) -> PackedMasks:
-        """The n disjoint masks of a label map int32 [h, w]: mask i is where the label is i; negative: none."""
+        """The n disjoint masks of a label map int32 [h, w]: mask i is where the label is i, below n; negative: none."""
+        labels = _check.array("labels", labels, np.int32, ("h", "w"))
+        n = _check.integer("n", n, 0, MAX_MASKS)
+        if labels.max(initial=-1) >= n:
+            raise ValueError(f"labels must be below n, {n}, got {labels.max()}")
         words = np.zeros((n, words_per_mask(labels.shape)), np.uint64)
         pixel = np.flatnonzero(labels.ravel() >= 0)
         bit = np.uint64(1) << (pixel % 64).astype(np.uint64)
         np.bitwise_or.at(words, (labels.ravel()[pixel], pixel // 64), bit)
-        return cls.from_words(words, labels.shape, backend=backend)
+        return cls._measured(words, labels.shape, backend)
 
     @property
     def raw(self) -> tuple[Array, Int, NDArray[np.int32], int, int]:
@@ -107,7 +143,7 @@ class PackedMasks:
     def to(self, device: Device) -> PackedMasks:
         """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu")."""
         words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, device)
-        return PackedMasks(words, self.area, self.box, self.shape)
+        return PackedMasks._known(words, self.area, self.box, self.shape)
 
     def to_labels(self) -> Labels:
         """Label map int32 [h, w] of disjoint masks: the index of the mask that holds each pixel, -1 where none does."""
@@ -128,7 +164,8 @@ class PackedMasks:
 
     def at(self, pixels: Int) -> Bool:
         """Whether each mask holds each of the flat grid indices int64 [P]: bool [N, P], in NumPy."""
-        return _arrays.bits_at(self.words, pixels)
+        h, w = self.shape
+        return _arrays.bits_at(self.words, _check.indices("pixels", pixels, 0, h * w, ("P",)))
 
     def to_bool(self) -> Bool:
         """The masks as bool [N, h, w], in NumPy."""
@@ -139,21 +176,24 @@ class PackedMasks:
 
     def take(self, indices: NDArray[Any]) -> PackedMasks:
         """The masks at these indices (integers, or a bool per mask)."""
-        return PackedMasks(_arrays.take(self.words, indices), self.area[indices], self.box[indices], self.shape)
+        rows = _check.rows("indices", indices, len(self))
+        return PackedMasks._known(_arrays.take(self.words, rows), self.area[rows], self.box[rows], self.shape)
 
     def painted(self, covered: PackedMasks | None = None, *, backend: str | None = None) -> PackedMasks:
         """Masks in order, each without the pixels of those before it, nor of `covered`, one mask on the same grid."""
         words = _arrays.copy(self.words)
-        start = words[:0] if covered is None else covered.words
+        start = words[:0] if covered is None else check_masks("covered", covered, self).words
         taken = _arrays.join_rows(start, np.zeros(len(start), np.int64), 1)[0]
         for row in words:
             row &= ~taken
             taken |= row
-        return PackedMasks.from_words(words, self.shape, backend=backend)
+        return PackedMasks._measured(words, self.shape, backend)
 
     def united(self, groups: Int, n: int, *, backend: str | None = None) -> PackedMasks:
         """Disjoint masks joined into n: mask k holds the pixels of those whose group, int64 [N], is k."""
-        return PackedMasks.from_words(_arrays.join_rows(self.words, groups, n), self.shape, backend=backend)
+        n = _check.integer("n", n, 0, MAX_MASKS)
+        groups = _check.indices("groups", groups, 0, n, (len(self),))
+        return PackedMasks._measured(_arrays.join_rows(self.words, groups, n), self.shape, backend)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -175,9 +215,17 @@ def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> Packe
     return value
 
 
-def measured(words: Array, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
-    """Areas and boxes of masks; see `ops.measure`."""
-    words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
+def measured(words: Array, shape: tuple[int, int], backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
+    """Areas and boxes of words of the right shape and dtype; pad bits are refused."""
+    pixels = shape[0] * shape[1]
+    if pixels % 64 and len(words):
+        wrong = np.flatnonzero(_arrays.host_words(words[:, -1]) >> np.uint64(pixels % 64))
+        if wrong.size:
+            raise ValueError(f"words[{wrong[0]}] must have no bit set beyond its {pixels} pixels (pad bits are 0)")
+    return _measure(words, shape, backend)
+
+
+def _measure(words: Array, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
     area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
     _backend.run("packing.measure", backend, words, *shape, out=(area, box))
     return area, box
@@ -212,12 +260,17 @@ class MaskGrid:
     image_width: int
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "image_height", "image_width"):
-            object.__setattr__(self, name, _check.integer(name, getattr(self, name), 1))
+        for name, most in (
+            ("height", MAX_GRID_SIDE), ("width", MAX_GRID_SIDE),
+            ("image_height", MAX_PLANE_PIXELS), ("image_width", MAX_PLANE_PIXELS),
+        ):  # fmt: skip
+            object.__setattr__(self, name, _check.integer(name, getattr(self, name), 1, most))
+        _check.plane("(height, width)", self.shape)
+        _check.plane("(image_height, image_width)", (self.image_height, self.image_width))
         for name, limit in (("content_height", self.height), ("content_width", self.width)):
             value = _check.real(name, getattr(self, name))
-            if not 0.0 < value <= limit:
-                raise ValueError(f"{name} must lie in (0, {limit}], got {value!r}")
+            if not 1e-9 < value <= limit:
+                raise ValueError(f"{name} must lie in (1e-09, {limit}], got {value!r}")
             object.__setattr__(self, name, value)
 
     @property
@@ -237,19 +290,21 @@ class MaskGrid:
 
     def point_grid(self, n: int) -> Float:
         """n x n points ((i + 0.5) / n * W, (j + 0.5) / n * H), row by row: float32 [n * n, 2] x y, image pixels."""
+        n = _check.integer("n", n, 1, MAX_POINTS_PER_SIDE)
         steps = (np.arange(n) + 0.5) / n
         x, y = np.meshgrid(steps * self.image_width, steps * self.image_height)
         return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
 
     def pixels(self, points: Float) -> Int:
         """Flat index (row * width + column) of the grid pixel that each point [N, 2] falls in: int64 [N]."""
-        xy = np.asarray(points, np.float64)
-        col = np.floor(xy[:, 0] * self.content_width / self.image_width).astype(np.int64)
-        row = np.floor(xy[:, 1] * self.content_height / self.image_height).astype(np.int64)
-        return row.clip(0, self.height - 1) * self.width + col.clip(0, self.width - 1)
+        xy = _check.finite("points", points, ("N", 2)).astype(np.float64)
+        col = np.floor(xy[:, 0] * self.content_width / self.image_width).clip(0, self.width - 1)
+        row = np.floor(xy[:, 1] * self.content_height / self.image_height).clip(0, self.height - 1)
+        return row.astype(np.int64) * self.width + col.astype(np.int64)
 
     def points(self, pixels: Int) -> Float:
         """Image point over the centre of each grid pixel: float32 [N, 2] x y."""
+        pixels = _check.indices("pixels", pixels, 0, self.height * self.width, ("N",))
         row, col = np.divmod(pixels, self.width)
         x = (col + 0.5) * self.image_width / self.content_width
         y = (row + 0.5) * self.image_height / self.content_height
@@ -277,7 +332,7 @@ class PointMasks:
         if n3 % 3:
             raise ValueError(f"masks must hold three masks a point, got {n3} masks")
         shape = (n3 // 3, 3)
-        if self.channels is None or len(self.channels) == 0:
+        if self.channels is None or (isinstance(self.channels, np.ndarray) and self.channels.size == 0):
             object.__setattr__(self, "channels", np.tile(np.arange(3, dtype=np.int8), (shape[0], 1)))
         object.__setattr__(self, "scores", _check.finite("scores", self.scores, shape))
         object.__setattr__(self, "stability", _check.finite("stability", self.stability, shape))
@@ -301,6 +356,7 @@ class PointMasks:
 
     def take(self, indices: Int) -> PointMasks:
         """The answers to these points, int64 [M]."""
+        indices = np.arange(len(self))[_check.rows("indices", indices, len(self))]
         three = (indices[:, None] * 3 + np.arange(3)).ravel()
         return PointMasks(self.masks.take(three), self.scores[indices], self.stability[indices], self.channels[indices])
 
@@ -325,6 +381,13 @@ class ScoredMasks:
     stability: Float
     points: Float
     channels: NDArray[np.int8]
+
+    def __post_init__(self) -> None:
+        n = len(check_masks("masks", self.masks))
+        object.__setattr__(self, "scores", _check.finite("scores", self.scores, (n,)))
+        object.__setattr__(self, "stability", _check.finite("stability", self.stability, (n,)))
+        object.__setattr__(self, "points", _check.finite("points", self.points, (n, 2)))
+        object.__setattr__(self, "channels", _check.array("channels", self.channels, np.int8, (n,)))
 
     @classmethod
     def empty(cls, shape: tuple[int, int], device: Device = None) -> ScoredMasks:

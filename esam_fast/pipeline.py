@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
-from esam_fast._ahead import in_order
 from esam_fast._arrays import Array
+from esam_fast._prefetch import in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
-from esam_fast.images import as_rgb, load_image
-from esam_fast.joining import Canvas
+from esam_fast.images import TiffWindows, as_rgb, load_image, open_image
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
 from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
-from esam_fast.views import Views, calmest_column
+from esam_fast.views.joining import Canvas
+from esam_fast.views.windows import Views, calmest_column
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Esam:
 
     def segment(
         self,
-        image: NDArray[Any] | str | os.PathLike[str],
+        image: NDArray[Any] | TiffWindows | str | os.PathLike[str],
         *,
         keep_stages: bool = False,
         tile: int | None = None,
@@ -65,11 +65,14 @@ class Esam:
         """Find every entity of one image.
 
         A large image is better divided into tiles, each segmented alone: small things are then seen, and no step holds
-        more than a tile, one label map and the image. Entities that two tiles saw alike, where they overlap, are one.
+        more than some tiles, one label map and, unless it is read by windows, the image. Entities that two tiles saw
+        alike, where they overlap, are one.
 
         Args:
             image: an array (see `esam_fast.images.as_rgb` for what is accepted; uint8 [H, W, 3] RGB is used as it
-                is), or the path of an image file. It is never changed.
+                is), the path of an image file, or what `esam_fast.images.open_image` gives. It is never changed.
+                With `tile`, a TIFF file in tiles or strips is read by windows, and the limit of pixels that a file
+                may have holds for a window.
             keep_stages: also return the intermediate masks of each stage; not with `tile` or `wrap`.
             tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
             overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
@@ -139,21 +142,24 @@ class Esam:
                     report(index + 1, total)
                     yield image if isinstance(image, (str, os.PathLike)) else index, found
 
-    def _segment(self, image: NDArray[np.uint8], views: Views, keep_stages: bool = False) -> EntityMap:
+    def _segment(self, image: NDArray[np.uint8] | TiffWindows, views: Views, keep_stages: bool = False) -> EntityMap:
         """The entities of an image that `_opened` gave."""
         clock = _Clock()
-        if views.whole:
+        if isinstance(image, np.ndarray) and views.whole:
             return self._view(image, clock, keep_stages)
         height, width = image.shape[:2]
         layout = views.layout(height, width, calmest_column(image) if views.wrap else 0)
         if len(layout.views) == 1 and not layout.shared(0):
-            return replace(self._view(as_rgb(image), clock), grid=None)
+            return replace(self._view(as_rgb(image[:]), clock), grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()
-        for view in layout.views:
-            found = self._view(as_rgb(layout.cut(image, view)), clock)
-            prompts.update(found.prompts)
-            with clock("draw"):
-                canvas.add(found)
+        with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as cut:
+            for _, rgb in cut:
+                if isinstance(rgb, Exception):
+                    raise rgb
+                found = self._view(rgb, clock)
+                prompts.update(found.prompts)
+                with clock("draw"):
+                    canvas.add(found)
         with clock("draw"):
             result = canvas.finish()
         return EntityMap(
@@ -239,14 +245,22 @@ class Esam:
         return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
 
 
-def _opened(image: NDArray[Any] | str | os.PathLike[str], views: Views) -> NDArray[np.uint8]:
-    """An image as RGB; if it is to be divided, an array of bytes as it is: its views are converted one by one."""
+def _opened(
+    image: NDArray[Any] | TiffWindows | str | os.PathLike[str], views: Views
+) -> NDArray[np.uint8] | TiffWindows:
+    """An image as RGB; if it is to be divided, as it is where its views can be read or converted one by one."""
     if isinstance(image, (str, os.PathLike)):
-        return load_image(image)
+        return load_image(image) if views.tile is None else open_image(image)
+    if isinstance(image, TiffWindows):
+        return image if views.tile is not None else image[:]
     by_pixel = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0 and not views.whole
     if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
         return image
     return as_rgb(image)
+
+
+def _itself(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return rgb
 
 
 def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Callable[[], T]:

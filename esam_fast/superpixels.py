@@ -73,7 +73,8 @@ def on_grid(labels: NDArray[np.int32], grid: MaskGrid) -> Superpixels:
 def label_centres(labels: NDArray[np.int32], n: int) -> Int:
     """Flat index of the pixel nearest each label's centroid, labels 0..n-1: int64 [n], -1 where absent.
 
-    It minimises (n y - sum y)^2 + (n x - sum x)^2 in int64, first in raster order.
+    It minimises n (y^2 + x^2) - 2 (y sum y + x sum x) in int64, which is that distance but for a factor and a summand
+    of the label's own; first in raster order.
     """
     flat = np.flatnonzero(labels.ravel() >= 0)
     label = labels.ravel()[flat].astype(np.int64)
@@ -83,7 +84,7 @@ def label_centres(labels: NDArray[np.int32], n: int) -> Int:
     sum_x = np.zeros(n, np.int64)
     np.add.at(sum_y, label, y)
     np.add.at(sum_x, label, x)
-    distance = (count[label] * y - sum_y[label]) ** 2 + (count[label] * x - sum_x[label]) ** 2
+    distance = count[label] * (y * y + x * x) - 2 * (y * sum_y[label] + x * sum_x[label])
     order = np.lexsort((flat, distance, label))
     found, first = np.unique(label[order], return_index=True)
     centres = np.full(n, -1, np.int64)
@@ -96,7 +97,7 @@ def mask_centre(masks: PackedMasks, i: int) -> int:
     pixels = masks.pixels(i)
     y, x = np.divmod(pixels, masks.shape[1])
     n = len(pixels)
-    return int(pixels[np.argmin((n * y - y.sum()) ** 2 + (n * x - x.sum()) ** 2)])
+    return int(pixels[np.argmin(n * (y * y + x * x) - 2 * (y * y.sum() + x * x.sum()))])
 
 
 def features_at(features: Float, pixels: Int, grid: MaskGrid) -> Float:

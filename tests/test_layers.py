@@ -20,7 +20,7 @@ SOURCES = Path(__file__).parents[1] / "csrc"
 LAYERS = [
     "_version",
     "_arrays",
-    "_files _limits _ahead",
+    "_files _limits _prefetch",
     "_check",
     "config",
     "_core",
@@ -34,15 +34,17 @@ LAYERS = [
     "entities scene",
     "stages segmenters",
     "session",
-    "views _ahead",
-    "joining",
+    "views",
     "pipeline",
     "amg",
     "evaluate",
     "profiling",
-    "report cluster",
+    "report",
+    "runs",
+    "cluster",
     "esam_fast",  # the facade: its names, for users
     "cli",
+    "__main__",
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -124,10 +126,12 @@ def test_the_cuda_kernels_know_nothing_of_the_cpus() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_torch_is_imported_only_by_the_sam_segmenter_and_for_tensors(path: Path) -> None:
-    heavy = {"torch", "torchvision", "segment_anything"} & {n.split(".")[0] for n in imports(path, at_load=True)}
+def test_torch_is_imported_only_by_the_sam_segmenters_and_for_tensors(path: Path) -> None:
+    heavy = {"torch", "torchvision", "segment_anything", "sam2"} & {
+        n.split(".")[0] for n in imports(path, at_load=True)
+    }
     parts = path.relative_to(PACKAGE).parts
-    if heavy and parts[:2] != ("segmenters", "sam"):
+    if heavy and parts[:2] not in (("segmenters", "sam"), ("segmenters", "sam2")):
         assert (room_of(name_of(path)), heavy) == ("_torch", {"torch"}), f"{path} imports {heavy}"
 
 
@@ -136,7 +140,7 @@ def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
     asking = {
         str(path.relative_to(PACKAGE)) for path in FILES if any(name.split(".")[0] == "torch" for name in imports(path))
     }
-    elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "_torch/"))}
+    elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "segmenters/sam2/", "_torch/"))}
     assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling.py"}
 
 

@@ -20,7 +20,8 @@ inline std::int64_t worth(double nanoseconds) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(50'000 / (nanoseconds + 1)));
 }
 
-// body(first, last) over [0, n) in chunks of `grain`, on as many threads as are allowed and useful.
+// body(first, last) over [0, n) in chunks of `grain`, on as many threads as are allowed and useful, and as the system
+// gives. What a body throws reaches the caller when all threads have ended.
 template <class Body>
 void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   const std::int64_t chunks = (n + grain - 1) / grain;
@@ -41,7 +42,11 @@ void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
     }
   };
   std::vector<std::thread> team;
-  for (int i = 1; i < threads; ++i) team.emplace_back(work);
+  try {
+    team.reserve(threads - 1);
+    for (int i = 1; i < threads; ++i) team.emplace_back(work);
+  } catch (...) {  // no further thread, or no memory for one: those that run do all the work
+  }
   work();
   for (std::thread& t : team) t.join();
   if (failure) std::rethrow_exception(failure);

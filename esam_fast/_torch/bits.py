@@ -19,6 +19,7 @@ Bools = NDArray[np.bool_]
 Masks = tuple[Array, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 _AT_ONCE = 2**26  # bits unpacked at a time
+_EXACT = 2**24  # whole numbers that float32 counts
 
 
 def tensor(array: Array, like: Tensor | None = None) -> Tensor:
@@ -59,10 +60,15 @@ def chunks(n: int, pixels: int) -> list[slice]:
 
 
 def common(a: Tensor, b: Tensor, pixels: int) -> Tensor:
-    """Common pixels of every mask of words a [N, W] with every one of b [M, W]: float32 [N, M], whole numbers.
+    """Common pixels of every mask of words a [N, W] with every one of b [M, W]: float [N, M], whole numbers.
 
-    A matrix product of zeros and ones, added up in float32: exact below 2 ** 24, in TF32 too.
+    A matrix product of zeros and ones, added up in float32: exact up to 2 ** 24, in TF32 too; more pixels are taken
+    part by part, and the parts added up in float64.
     """
+    if pixels > _EXACT:
+        step = _EXACT // 64
+        parts = [slice(first, first + step) for first in range(0, a.shape[1], step)]
+        return sum(common(a[:, part], b[:, part], _EXACT).double() for part in parts)  # pad bits are 0
     out = torch.empty(len(a), len(b), device=a.device)
     for i in chunks(len(a), pixels):
         left = unpack(a[i], pixels).float()

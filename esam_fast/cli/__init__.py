@@ -14,6 +14,7 @@ from esam_fast.cli.ablate import ablate
 from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
+from esam_fast.cli.merge import merge
 from esam_fast.cli.profile import profile
 from esam_fast.cli.segment import segment
 from esam_fast.cli.weights import weights
@@ -38,11 +39,12 @@ class _Group(click.Group):
 def main() -> None:
     """Segment every entity of an image, without training.
 
-    Exit status: 0 done, 1 some inputs failed (each is named), 2 bad usage.
+    Exit status: 0 done, 1 some inputs failed (each is named), 2 bad usage, 130 stopped by Ctrl-C.
     """
 
 
 main.add_command(segment)
+main.add_command(merge)
 main.add_command(demo)
 main.add_command(profile)
 main.add_command(info)

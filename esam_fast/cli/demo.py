@@ -28,15 +28,17 @@ def demo(out: Path, ids: bool, debug: bool, **model: Any) -> None:
     esam = run.load(debug=debug, **model)
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):
-        from esam_fast.cli import record
-        from esam_fast.cli.inputs import Job
         from esam_fast.export import write_image
+        from esam_fast.runs import record
+        from esam_fast.runs.names import Job
+        from esam_fast.runs.outputs import Outputs
+        from esam_fast.runs.work import Work
         from esam_fast.scene import scene
 
-        picture = out / "scene.png"
-        record.write(out, esam, [picture])
+        picture, made = out / "scene.png", record.made_by(esam)
+        record.write(out, made, [picture])
         write_image(picture, scene())
-        job = Job(picture, out / "entities", "scene", picture.name)
-        click.echo(printable(run.segment_file(esam, job, ids=ids, steps=True, panoptic=False)))
+        work = Work(esam, out, made.hash, Outputs(ids=ids, steps=True), strict=True)
+        work.one(Job(str(picture), picture.name, "entities", "scene"))
     looked = [out / f"entities{suffix}" for suffix in (run.OVERLAY, run.STEPS)]
     click.echo(printable(f"Look at {looked[0]} and, stage by stage, {looked[1]}"))

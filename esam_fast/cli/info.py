@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-_PACKAGES = ("numpy", "numba", "pillow", "faster-coco-eval", "torch", "torchvision", "segment-anything")
+_PACKAGES = ("numpy", "numba", "pillow", "faster-coco-eval", "torch", "torchvision", "segment-anything", "sam2")
 
 
 @click.command(short_help="Show versions, backends, SIMD level, CUDA, weights.")

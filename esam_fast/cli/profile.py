@@ -49,9 +49,9 @@ def profile(
         run.make_folder(out)
     with run.one_line(click.ClickException, debug):
         from esam_fast import profiling
-        from esam_fast.cli import record
         from esam_fast.export import marked, picture, write_bytes
         from esam_fast.images import load_image
+        from esam_fast.runs import record
 
         pixels = load_image(image)
         esam = run.load(debug=debug, **model) if load == "real" else _simulated(pixels, debug, model)
@@ -61,7 +61,7 @@ def profile(
         if report is not None:
             write_bytes(report, json.dumps(found, indent=1).encode())
         if out is not None:
-            record.write(out, esam, [image])
+            record.write(out, record.made_by(esam), [image])
             write_bytes(out / TABLE, f"{text}\n".encode())
             write_bytes(out / PAGE, profiling.page(found).encode())
             write_bytes(out / CHART, marked(picture(".png", profiling.chart(found))))

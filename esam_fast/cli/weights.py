@@ -1,4 +1,4 @@
-"""``esam-fast weights``: SAM's official checkpoints."""
+"""``esam-fast weights``: the official checkpoints of SAM and SAM 2.1."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from esam_fast import weights as store
 _NAME = click.argument("name", metavar="NAME", type=click.Choice(list(store.MODELS)))
 
 
-@click.group(short_help="List, find or download SAM's official weights.")
+@click.group(short_help="List, find or download official weights of SAM and SAM 2.1.")
 def weights() -> None:
-    """List, find or download SAM's official weights.
+    """List, find or download the official weights of SAM and SAM 2.1.
 
-    They are kept in the user's cache directory, or in the folder that ESAM_WEIGHTS_DIR names. NAME is vit_h, vit_l
-    or vit_b.
+    They are kept in the user's cache directory, or in the folder that ESAM_WEIGHTS_DIR names. NAME is one that `list`
+    shows.
     """
 
 
@@ -25,7 +25,7 @@ def list_() -> None:
     click.echo(f"in {store.folder()}")
     for name, model in store.MODELS.items():
         state = here[name].name if name in here else "not here"
-        click.echo(f"{name}  {model.size / 1e6:>6.0f} MB  {state:<26}  {model.url}")
+        click.echo(f"{name:<22}  {model.size / 1e6:>6.0f} MB  {state:<26}  {model.url}")
 
 
 @weights.command()

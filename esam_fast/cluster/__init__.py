@@ -1,135 +1,14 @@
-"""Images by the million on many machines: a Ray Data pipeline around `Esam`. Needs the extra "ray".
+"""Images by the million on many machines, with Ray. Needs the extra "ray".
 
-Ray places the work, restarts what dies and scales the pool; this package brings the images to the actors
-(`inputs`), segments them there (`worker`), counts what an image has brought down (`crashes`), and leaves out what is
-done (`resume`). torch is imported by the actors, never by the program that drives them.
+Ray places the work, starts anew what dies and scales the pool (`pool`); this package makes datasets of images
+(`inputs`), segments them in the pool's processes (`worker`), counts what an image has brought down (`crashes`), leaves
+out what is done (`resume`), and writes the files of a run into a folder (`files`). torch is imported by the pool, never
+by the program that drives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
-import ray
-import ray.data
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-from esam_fast import _check
-from esam_fast.cluster import inputs, resume
-from esam_fast.cluster.crashes import Crashes
+from esam_fast.cluster.datasets import segment_dataset
 from esam_fast.cluster.inputs import images, webdataset
-from esam_fast.cluster.worker import BATCH, Worker
-from esam_fast.config import EsamConfig
-from esam_fast.segmenters import NAMES, Segmenter, load_segmenter
-from esam_fast.views import Views
 
 __all__ = ["images", "segment_dataset", "webdataset"]
-
-
-def segment_dataset(
-    dataset: ray.data.Dataset,
-    *,
-    segmenter: str | Segmenter | Callable[[], Segmenter],
-    config: EsamConfig | None = None,
-    concurrency: int | tuple[int, int] = 1,
-    num_gpus: float = 0,
-    num_cpus: float = 0.5,
-    tile: int | None = None,
-    overlap: int = 256,
-    wrap: bool = False,
-    done: str | None = None,
-) -> ray.data.Dataset:
-    """Segment every image of a dataset in a pool of Ray actors, each with a model of its own.
-
-    Rows in have "path", a name that no two share: of a local file that every machine sees, or an address that pyarrow
-    or fsspec reach (s3://, gs://, https://). Or the image itself comes with them: "bytes", the content of a file, or
-    "image", an array as `Esam.segment` takes it. Rows come out in any order, one an image:
-
-    ==========  =====================  ===========================================================
-    path        string                 as it came
-    height      int32                  pixels; null where the image failed, as all that follow
-    width       int32                  pixels
-    counts      list of string         COCO run-length code of each entity, of size [height, width]
-    scores      list of float32        descending
-    boxes       list of 4 int32        x0 y0 x1 y1, half-open, pixels
-    areas       list of int64          pixels
-    run_hash    string                 what made the row: segmenter, checkpoint, config, views, version
-    error       string                 why the image failed; null where it did not
-    ==========  =====================  ===========================================================
-
-    An image that fails gives a row with its error. A process or machine that dies is replaced, and what it had begun is
-    done again. An image in whose course the process died twice is given up with an error.
-
-    Args:
-        dataset: see above, and `images` and `webdataset`, which make one.
-        segmenter: a name for `load_segmenter` ("auto": the largest SAM whose weights are on the driver's machine, else
-            "regions"); or a function without arguments that gives a segmenter, called by every actor, as
-            `functools.partial(load_segmenter, "vit_b", "/shared/vit_b.pth")`; or a segmenter, which is then pickled.
-        config: every threshold.
-        concurrency: actors, or the least and the most, between which Ray scales.
-        num_gpus: GPUs of each actor, also a fraction.
-        num_cpus: logical CPUs that each actor claims, and rounded up its threads. Those claimed are lost to the tasks
-            that read and write, which need a whole one: with half a CPU an actor, there is one left as long as there
-            are no more actors than CPUs, also when a machine goes.
-        tile, overlap, wrap: see `Esam.segment`.
-        done: address of a folder of Parquet files that earlier runs wrote. An image that has a row there with this
-            run's hash and no error is left out. Files that were cut off when they were written do not count.
-
-    Returns:
-        A lazy dataset: `write_parquet(folder)`, `iter_rows()` and the like run it.
-
-    Raises:
-        TypeError, ValueError: an argument that cannot be used. When it runs, ray.exceptions.RayError: a column is
-        missing, or a model cannot be loaded.
-    """
-    _check.instance("dataset", dataset, ray.data.Dataset)
-    config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
-    Views(tile, overlap, wrap)
-    least, most = _pool(concurrency)
-    num_gpus, num_cpus = _check.at_least("num_gpus", num_gpus, 0), _check.at_least("num_cpus", num_cpus, 0)
-    columns = dataset.schema(fetch_if_missing=False)
-    if columns is not None:
-        inputs.check_columns(columns.names)
-    segmenter = _loader(segmenter)
-    views = {"tile": tile, "overlap": overlap, "wrap": wrap}
-    run = resume.run_hash(segmenter, config, **views)
-    known = None if done is None else ray.put(resume.finished(done, run))
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    crashes = ray.remote(Crashes).options(
-        num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here
-    )  # fmt: skip
-    return (
-        dataset.map_batches(partial(inputs.fetch, done=known), batch_format="pyarrow", batch_size=BATCH)
-        .repartition(target_num_rows_per_block=BATCH)
-        .map_batches(
-            Worker,
-            fn_constructor_args=(segmenter, config, views, max(1, round(num_cpus)), run, crashes.remote()),
-            compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-            batch_format="numpy",
-            batch_size=BATCH,
-            num_cpus=num_cpus,
-            num_gpus=num_gpus,
-        )
-    )
-
-
-def _pool(concurrency: Any) -> tuple[int, int]:
-    least, most = concurrency if isinstance(concurrency, tuple) and len(concurrency) == 2 else (concurrency,) * 2
-    least = _check.integer("concurrency", least, 1)
-    return least, _check.integer("concurrency", most, least)
-
-
-def _loader(segmenter: Any) -> Callable[[], Segmenter]:
-    """What every actor calls for its model."""
-    if isinstance(segmenter, str):
-        return partial(load_segmenter, resume.named(_check.choice("segmenter", segmenter, NAMES)))
-    if hasattr(segmenter, "embed") and not isinstance(segmenter, type):
-        return partial(_given, segmenter)
-    if not callable(segmenter):
-        raise TypeError(f"segmenter must be a name, a segmenter or a function, got {type(segmenter).__name__}")
-    return segmenter
-
-
-def _given(segmenter: Segmenter) -> Segmenter:
-    return segmenter

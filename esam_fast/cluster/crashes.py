@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+MAX_CRASHES = 2  # processes that an image may bring down
+MAX_STARTS = 5  # processes of an actor that may die one after another before they begin an image
 
 
 class Crashes:
@@ -34,3 +41,15 @@ class Crashes:
     def rest(self, actor: str) -> None:
         """The actor has nothing in hand."""
         self._in_hand.pop(actor, None)
+
+
+def count_crashes() -> Any:
+    """The handle of a new actor `Crashes`, on the driver's machine: with that one, the run ends anyway."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    settings = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    return ray.remote(Crashes).options(**settings).remote()
+
+
+def given_up(image: str, died: int) -> str | None:
+    """Why an image at which this many processes died is not tried again; None: it is."""
+    return None if died < MAX_CRASHES else f"{image}: given up: {died} processes died at it"

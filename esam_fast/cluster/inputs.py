@@ -7,7 +7,6 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.fs
 import ray
@@ -62,7 +61,7 @@ def fetch(table: pa.Table, done: Any = None) -> pa.Table:
     """
     check_columns(table.column_names)
     if done is not None:
-        table = table.filter(pa.array(~np.isin(resume.digests(table["path"]), ray.get(done))))
+        table = resume.undone(table, ray.get(done))
     paths = table["path"].to_pylist()
     errors = table["error"].to_pylist() if "error" in table.column_names else [None] * len(paths)
     table = table.select([name for name in ("path", "bytes", "image") if name in table.column_names])

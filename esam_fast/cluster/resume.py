@@ -1,14 +1,8 @@
-"""What a run is, and which images it has done."""
+"""Which images of a dataset are done: by their rows in the Parquet files of earlier runs."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
-import json
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,30 +11,7 @@ import pyarrow.dataset
 import pyarrow.fs
 from numpy.typing import NDArray
 
-from esam_fast import _files, weights
-from esam_fast._version import __version__
 from esam_fast.cluster.addresses import file_system
-from esam_fast.config import EsamConfig
-
-
-def named(segmenter: str) -> str:
-    """The name that "auto" stands for on this machine, told without torch; every actor is to take the same."""
-    if segmenter != "auto":
-        return segmenter
-    missing = any(find_spec(package) is None for package in ("torch", "torchvision", "segment_anything"))
-    return "regions" if missing else next(iter(weights.available()), "regions")
-
-
-def run_hash(load: Any, config: EsamConfig, **views: Any) -> str:
-    """What decides about results, as 16 hexadecimal digits: version, segmenter, its checkpoint's bytes, config, views.
-
-    Args:
-        load: a function that makes the segmenter, told by its name and, of a `functools.partial`, its arguments.
-        config: every threshold.
-        views: tile, overlap and wrap.
-    """
-    about = {"version": __version__, "segmenter": _told(load), "config": dataclasses.asdict(config), **views}
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def finished(folder: str, run: str) -> NDArray[np.uint64]:
@@ -56,6 +27,14 @@ def finished(folder: str, run: str) -> NDArray[np.uint64]:
     return np.sort(np.concatenate([np.empty(0, np.uint64), *found]))
 
 
+def undone(table: pa.Table, done: NDArray[np.uint64]) -> pa.Table:
+    """The rows whose paths have none of these sorted digests."""
+    codes = digests(table["path"])
+    at = np.searchsorted(done, codes)
+    there = np.append(done, np.uint64(0))[at] == codes
+    return table.filter(pa.array(~(there & (at < len(done)))))
+
+
 def digests(paths: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     """The first 64 bits of each path's SHA-256.
 
@@ -63,15 +42,3 @@ def digests(paths: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     """
     codes = (hashlib.sha256(path.encode()).digest()[:8] for path in paths.to_pylist())
     return np.frombuffer(b"".join(codes), np.uint64)
-
-
-def _told(load: Any) -> Any:
-    if isinstance(load, functools.partial):
-        return [_told(load.func), *map(_told, load.args), {name: _told(value) for name, value in load.keywords.items()}]
-    if isinstance(load, (str, Path)):
-        return _files.sha256(load) if Path(load).is_file() else str(load)
-    if load is None or isinstance(load, (int, float)):
-        return load
-    if hasattr(load, "embed") and not isinstance(load, type):
-        return [type(load).__module__, type(load).__qualname__, load.name, _told(getattr(load, "checkpoint", None))]
-    return [getattr(load, "__module__", None), getattr(load, "__qualname__", type(load).__qualname__)]

@@ -4,37 +4,28 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast._files import open_regular
 from esam_fast._limits import MAX_PIXELS
-from esam_fast.images import decode
-from esam_fast.images.headers import Refused
+from esam_fast.images import decode, windows
+from esam_fast.images.convert import HELP, ImageWarning, as_rgb, to_rgb
+from esam_fast.images.errors import ImageError, named
+from esam_fast.images.windows import TiffWindows
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "as_rgb", "decode_image", "load_image"]
+__all__ = [
+    "MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows", "as_rgb",
+    "decode_image", "load_image", "open_image",
+]  # fmt: skip
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
     ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".avif",
 ))  # fmt: skip
-STRETCH = (1.0, 99.0)  # percentiles that become black and white
-
-_BLOCK = 1 << 22  # values converted at a time: temporaries stay small on large images
-_HELP = "stretch=True (--stretch on the command line) spreads them over the range from black to white"
-_SAMPLE = 1 << 22  # values that percentiles are taken of, at most about
-
-
-class ImageError(ValueError):
-    """A file that is not an image this library can read; the message names the file and the reason."""
-
-
-class ImageWarning(UserWarning):
-    """An image that was read, but probably not as it was meant; the message says what would help."""
 
 
 def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
@@ -48,181 +39,58 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ImageError(f"{path}: expected an image file, got a folder")
-    try:
-        file = open_regular(path)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
-    except Exception as error:  # OSError, or a ValueError for what is no name
-        raise ImageError(f"{path}: cannot be read: {_reason(error)}") from error
-    with file:
-        return _decoded(file, str(path), stretch)
+    path = _file(path)
+    with named(path), open_regular(path) as file:
+        pixels, bits = decode.read(file, deep=stretch)
+    return _as_shown(pixels, bits, path, stretch)
 
 
-def decode_image(data: bytes, name: str = "image", *, stretch: bool = False) -> NDArray[np.uint8]:
-    """Read an image file that is in memory, as `load_image` does one on the disk; errors call it `name`.
+def decode_image(data: bytes, name: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
+    """Read an image file that is in memory, as `load_image` reads one on the disk.
+
+    Args:
+        data: the file's content.
+        name: for errors.
+        stretch: see `load_image`.
 
     Raises:
-        ImageError: not an image, damaged, cut off, or larger than allowed.
+        ImageError: not an image, damaged, cut off, or larger than allowed; the message names it.
     """
-    return _decoded(io.BytesIO(data), name, stretch)
+    with named(name):
+        pixels, bits = decode.read(io.BytesIO(data), deep=stretch)
+    return _as_shown(pixels, bits, name, stretch)
 
 
-def _decoded(file: BinaryIO, name: str, stretch: bool) -> NDArray[np.uint8]:
-    try:
-        pixels, bits = decode.read(file, deep=stretch)
-    except MemoryError:
-        raise ImageError(f"{name}: cannot be read: it needs more memory than there is") from None
-    except Refused as error:
-        raise ImageError(f"{name}: {error}") from None
-    except Exception as error:  # on damaged files, decoders raise whatever they tripped over
-        raise ImageError(f"{name}: cannot be read: {_reason(error)}") from error
+def _as_shown(pixels: NDArray[Any], bits: int, name: str | os.PathLike[str], stretch: bool) -> NDArray[np.uint8]:
+    """What `decode.read` gave, as RGB."""
     try:
         if pixels.dtype.kind == "i":
             if not stretch:
                 raise ValueError(
-                    f"expected integers of at most 16 bits, got values from {pixels.min()} to {pixels.max()}; {_HELP}"
+                    f"expected integers of at most 16 bits, got values from {pixels.min()} to {pixels.max()}; {HELP}"
                 )
             pixels = pixels.astype(np.float64)
-        return _as_rgb(pixels, stretch, name, bits)
+        return to_rgb(pixels, stretch, str(name), bits)
     except ValueError as error:
         raise ImageError(f"{name}: {error}") from None
 
 
-def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
-    """An image array as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
+def open_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8] | TiffWindows:
+    """An image file to be divided: a TIFF file in tiles or strips is read by windows, any other whole.
 
-    A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied.
-
-    Of 16 bits, 0 is black and 65535 white: the high byte counts. Of floats, 0 is black and 1 white. Data that use
-    little of that range (12 bits in 16, reflectance) come out nearly black; where their maximum is under a quarter of
-    it, an ImageWarning says so. `stretch` makes the range that of the image: its 1st percentile becomes black and its
-    99th white, for all colours together, whatever the dtype.
-
-    Args:
-        image: [H, W] gray, [H, W, C] or, where the last axis cannot be channels, [C, H, W]; C is 1 (gray), 2
-            (gray, alpha; last axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in
-            [0, 1]; of either byte order.
-        stretch: see above; floats may then have any range, but for alpha.
+    By windows, a file may be larger than `load_image` reads; the limit holds for a window.
 
     Raises:
-        TypeError: not a NumPy array, or another dtype. ValueError: another shape, an empty array, NaN,
-            infinity, or floats outside [0, 1].
+        ImageError: see `load_image`; what is damaged in a TIFF file may be found only when its window is read.
     """
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
-    return _as_rgb(image, stretch, "image", 8 * image.dtype.itemsize)
+    path = _file(path)
+    with named(path):
+        found = windows.find(path, stretch)
+    return load_image(path, stretch=stretch) if found is None else found
 
 
-def _as_rgb(image: NDArray[Any], stretch: bool, name: str, bits: int) -> NDArray[np.uint8]:
-    """See `as_rgb`; `name` is for warnings. uint8 of more `bits` is the high byte of 16."""
-    image = np.asarray(image)  # of a masked array, its data
-    if image.dtype.kind not in "bf" and image.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-        raise TypeError(f"image must be uint8, uint16, bool or float, got {image.dtype}")
-    channels = _channels_last(image)
-    if image.size == 0:
-        raise ValueError(f"image must have at least one pixel, got shape {list(image.shape)}")
-    height, width, count = channels.shape
-    colours, alpha = (channels[..., :-1], channels[..., -1:]) if count in (2, 4) else (channels, None)
-    if image.dtype.kind == "f":
-        _check_finite(image)
-        for part in (alpha,) if stretch else (colours, alpha):
-            _check_unit(part)
-    black, white = _percentiles(colours) if stretch else (0.0, _white(image.dtype))
-    if not stretch:
-        _warn_of_darkness(colours, name, bits)
-    if channels.dtype == np.uint8 and count == 3 and not stretch:
-        return np.require(channels, requirements=["C", "W"])
-    out = np.empty((height, width, 3), np.uint8)
-    step = max(1, _BLOCK // (width * count))
-    for top in range(0, height, step):
-        rows = np.s_[top : top + step]
-        shown = _eight_bits(colours[rows], black, white)
-        out[rows] = shown if alpha is None else _over_white(shown, _eight_bits(alpha[rows], 0, _white(alpha.dtype)))
-    return out
-
-
-def _channels_last(image: NDArray[Any]) -> NDArray[Any]:
-    """View of the image as [H, W, C]."""
-    if image.ndim == 2:
-        return image[:, :, None]
-    if image.ndim == 3 and image.shape[2] in (1, 2, 3, 4):
-        return image
-    if image.ndim == 3 and image.shape[0] in (1, 3, 4):
-        return image.transpose(1, 2, 0)
-    raise ValueError(
-        f"image must have shape [H, W], [H, W, C] with C from 1 to 4, or [C, H, W] with C 1, 3 or 4, "
-        f"got {list(image.shape)}"
-    )
-
-
-def _check_finite(values: NDArray[Any]) -> None:
-    if not (np.isfinite(values.min()) and np.isfinite(values.max())):
-        raise ValueError("image must be finite, got NaN or infinity")
-
-
-def _check_unit(values: NDArray[Any] | None) -> None:
-    if values is None:
-        return
-    least, most = values.min(), values.max()
-    if not (least >= 0 and most <= 1):
-        raise ValueError(
-            f"image must lie in [0, 1] when it is float, got values from {least:g} to {most:g}; "
-            f"convert 0..255 to uint8; {_HELP}"
-        )
-
-
-def _white(dtype: np.dtype[Any]) -> float:
-    return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
-
-
-def _warn_of_darkness(colours: NDArray[Any], name: str, bits: int) -> None:
-    if colours.dtype.kind == "b" or bits <= 8:
-        return
-    white, most = _white(colours.dtype), colours.max()
-    if 0 < most < white / 4:
-        kind = "float" if colours.dtype.kind == "f" else "16-bit"
-        most, white = (int(most) * 257, 65535) if colours.dtype == np.uint8 else (most, white)
-        warnings.warn(
-            f"{name}: nearly black, since its {kind} values reach only {most:g} where {white:g} is white; {_HELP}",
-            ImageWarning,
-            stacklevel=4,
-        )
-
-
-def _percentiles(colours: NDArray[Any]) -> tuple[float, float]:
-    """What becomes black and white: percentiles of a regular sample, or the extremes where those are one value."""
-    step = max(1, int((colours.size / _SAMPLE) ** 0.5))
-    black, white = np.percentile(colours[::step, ::step].astype(np.float64), STRETCH)
-    if black == white:
-        black, white = colours.min(), colours.max()
-    return float(black), float(white)
-
-
-def _eight_bits(values: NDArray[Any], black: float, white: float) -> NDArray[np.uint8]:
-    """Values as uint8, `black` at 0 and `white` at 255; where these are the whole range of integers, exactly."""
-    if black == 0 and white == _white(values.dtype):
-        if values.dtype == np.uint8:
-            return values
-        if values.dtype.kind == "u":
-            return (values >> 8).astype(np.uint8)
-        if values.dtype.kind == "b":
-            return values.astype(np.uint8) * np.uint8(255)
-        return np.rint(values.astype(np.float32) * 255).astype(np.uint8)
-    span = white - black if white > black else 1.0
-    return np.rint(((values - black) * (255 / span)).clip(0, 255)).astype(np.uint8)
-
-
-def _over_white(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colours [h, w, C] of opacity [h, w, 1], on white, rounded to nearest."""
-    missing = (255 - colours) * alpha.astype(np.uint16) + 128
-    return (255 - ((missing + (missing >> 8)) >> 8)).astype(np.uint8)
-
-
-def _reason(error: Exception) -> str:
-    """One line for a decoder's complaint."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error).strip().split("\n")[0] or type(error).__name__
+def _file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise ImageError(f"{path}: expected an image file, got a folder")
+    return path

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
 
 from esam_fast import _limits
-from esam_fast.images import headers
+from esam_fast.images import headers, tiff
 
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
 _FOREIGN = {  # what people take for an image all the same, by the file's first bytes
@@ -42,13 +42,12 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
         headers.Refused: not an image, too large, or cut off. Whatever a decoder raises on what is damaged.
     """
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
     name = _format(file)
     if size > (most := _limits.MAX_IMAGE_BYTES_OF.get(name, _limits.MAX_IMAGE_BYTES)):
         raise headers.Refused(f"expected at most {most / 1e9:.1f} GB of {name}, got {size} bytes")
     if name == "WEBP":  # its decoder allocates the frame before it tells the size
         headers.check_size(name, *headers.webp_size(file), size)
-    bits = headers.check_tiff(file) if name == "TIFF" else 8
+    bits = tiff.check(file) if name == "TIFF" else 8
     image = _opened(file, name)
     headers.check_size(name, *image.size, size)
     if name == "JPEG2000":
@@ -73,6 +72,7 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
 def _format(file: BinaryIO) -> str:
     """The format's name, told by the file's first bytes."""
     Image.init()
+    file.seek(0)
     prefix = file.read(16)
     if not prefix:
         raise headers.Refused("expected an image, got an empty file")

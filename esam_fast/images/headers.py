@@ -14,19 +14,22 @@ from PIL import Image
 from esam_fast import _limits
 
 _FILLED = {127, 128}  # what libjpeg puts where nothing came
+_LARGER = "a TIFF file in tiles or short strips may have more where it is divided: tile=2048 (--tile 2048)"
 
 
 class Refused(ValueError):
     """A file that is not read; the message says why, without the file's name."""
 
 
-def check_size(name: str, width: int, height: int, size: int) -> None:
-    """Refuse a picture whose header claims more pixels than its format may have, or than `size` bytes can hold."""
-    most = _limits.MAX_PIXELS if name == "JPEG2000" else _limits.MAX_PIXELS_OF.get(name, _limits.MAX_PIXELS)
+def check_size(name: str, width: int, height: int, size: int, most: int | None = None) -> None:
+    """Refuse a picture whose header claims more pixels than its format (or `most`) allows, or `size` bytes can hold."""
+    if most is None:
+        most = _limits.MAX_PIXELS if name == "JPEG2000" else _limits.MAX_PIXELS_OF.get(name, _limits.MAX_PIXELS)
     claim = f"its header says {width} x {height}"
     if width * height > most:
         kind = f" of {name}" if name in _limits.MAX_PIXELS_OF else ""
-        raise Refused(f"expected at most {most / 1e6:.0f} megapixels{kind}, but {claim}")
+        advice = f"; {_LARGER}" if most < _limits.MAX_DIVIDED_PIXELS else ""
+        raise Refused(f"expected at most {most / 1e6:.0f} megapixels{kind}, but {claim}{advice}")
     if max(width, height) > _limits.MAX_SIDE:
         raise Refused(f"expected at most {_limits.MAX_SIDE} pixels a side, but {claim}")
     if width * height > max(_limits.CHEAP_PIXELS, _limits.PIXELS_PER_BYTE * size):
@@ -63,67 +66,6 @@ def check_jpeg2000(file: BinaryIO, size: tuple[int, int]) -> None:
             f"expected JPEG 2000 in tiles of at most {most / 1e6:.0f} megapixels, "
             f"but its header says {width} x {height} a tile"
         )
-
-
-def check_tiff(file: BinaryIO) -> int:
-    """Bits of a channel of a TIFF file's first frame.
-
-    Refuses pixels that Pillow cannot read or misreads, and tags and tiles that are too large.
-    """
-    tags = _tiff_tags(file)
-    (width, *_), (height, *_) = tags.get(256, [0]), tags.get(257, [0])
-    bits, samples, planar = tags.get(258, [1]), tags.get(277, [1])[0], tags.get(284, [1])[0]
-    kind = {1: "unsigned", 2: "signed", 3: "float"}.get(tags.get(339, [1])[0], "unknown")
-    pixel = f"a TIFF of {samples} samples of {max(bits)} bits ({kind}) a pixel"
-    if (samples > 2 and max(bits) > 16) or (samples > 4 and max(bits) > 8) or (samples == 2 and max(bits) > 8):
-        raise Refused(
-            f"{pixel} is not read: choose three bands and save them as RGB of 8 or 16 bits, "
-            f"or pass them as an array [H, W, 3]"
-        )
-    if kind == "float" and max(bits) != 32:
-        raise Refused(f"{pixel} is not read: save it as 32-bit float, or pass it as an array")
-    if samples > 1 and planar == 2 and max(bits) > 8:
-        raise Refused(f"{pixel} in separate planes is not read: save it interleaved, or pass it as an array")
-    tile = tags.get(322, [0])[0] * tags.get(323, [0])[0]
-    if tile > max(_limits.CHEAP_PIXELS, 4 * width * height):
-        raise Refused(f"its header says tiles of {tile} pixels in an image of {width} x {height}")
-    return max(bits) if kind != "float" else 0
-
-
-def _tiff_tags(file: BinaryIO) -> dict[int, list[int]]:
-    """The whole numbers of a TIFF file's first directory, by tag; of long lists the first ones.
-
-    Raises:
-        Refused: the directory is damaged, or a tag is too large.
-    """
-    file.seek(0)
-    head = file.read(16)
-    order = "<" if head[:2] == b"II" else ">"
-    try:
-        big = struct.unpack(f"{order}H", head[2:4])[0] == 43  # BigTIFF
-        count, entry, offset, inline = ("Q", "HHQ8s", "Q", 8) if big else ("H", "HHI4s", "I", 4)
-        file.seek(*struct.unpack(f"{order}{offset}", head[8:16] if big else head[4:8]))
-        (entries,) = struct.unpack(f"{order}{count}", file.read(struct.calcsize(f"={count}")))
-        step = struct.calcsize(f"={entry}")
-        directory = file.read(step * min(entries, 1 << 16))
-        tags = {}
-        for start in range(0, len(directory), step):
-            tag, kind, values, at = struct.unpack(f"{order}{entry}", directory[start : start + step])
-            letter = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
-            width = struct.calcsize(f"={letter}") if letter else {5: 8, 10: 8, 12: 8}.get(kind, 1)
-            if width * values > _limits.MAX_TIFF_TAG_BYTES:
-                most = _limits.MAX_TIFF_TAG_BYTES
-                raise Refused(f"expected at most {most} bytes a TIFF tag, got {width * values} in tag {tag}")
-            if letter is None or values == 0:
-                continue
-            if width * values > inline:
-                file.seek(*struct.unpack(f"{order}{offset}", at))
-                at = file.read(width * min(values, 64))
-            values = min(values, len(at) // width)
-            tags[tag] = list(struct.unpack(f"{order}{values}{letter}", at[: values * width]))
-    except (struct.error, OverflowError, OSError) as error:
-        raise Refused("its TIFF directory is damaged") from error
-    return {tag: values for tag, values in tags.items() if values}
 
 
 def jpeg_scans(data: bytes) -> tuple[int, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from esam_fast import _check
@@ -36,9 +34,7 @@ def greedy_cover(
     order = by_score(_check.finite("scores", scores, (n,)))
     if len(check_masks("covered", covered, masks)) != 1:
         raise ValueError(f"covered must be one mask, got {len(covered)}")
-    least = _check.real("min_gain", min_gain)
-    if not (least >= 0.0 and math.isfinite(least)):
-        raise ValueError(f"min_gain must be at least 0 and finite, got {min_gain!r}")
+    least = _check.at_least("min_gain", min_gain, 0)
     picks, gains = np.empty(n, np.int64), np.empty(n, np.int64)
     count = run("cover.greedy_cover", backend, masks.raw, order, covered.words[0], least, out=(picks, gains))
     return picks[:count], gains[:count]

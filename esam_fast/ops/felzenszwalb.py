@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast._backend import on_host, run
-
-MAX_PIXELS = 2**29  # edge indices (4 * pixel + direction) stay within int32
+from esam_fast._limits import MAX_FLOAT32, MAX_PLANE_PIXELS, MAX_SIGMA
 
 
 def felzenszwalb(
@@ -30,7 +27,7 @@ def felzenszwalb(
     Args:
         image: [H, W, 3] uint8, at least 1 x 1.
         scale: larger values prefer larger segments, at least 0.
-        sigma: of the smoothing, in pixels, at least 0; 0: none.
+        sigma: of the smoothing, in pixels, 0 (none) to 100.
         min_size: in pixels, at least 0.
         backend: "native", "cuda", "numba", or None for the best one here ("cuda" has no such kernel).
 
@@ -42,14 +39,13 @@ def felzenszwalb(
         BackendUnavailable: a backend asked for by name is not here.
     """
     image = _check.array("image", image, np.uint8, ("H", "W", 3))
-    if not 0 < image.shape[0] * image.shape[1] < MAX_PIXELS:
-        raise ValueError(f"image must have between 1 and {MAX_PIXELS - 1} pixels, got {list(image.shape)}")
-    for name, value in (("scale", scale), ("sigma", sigma)):
-        if not (_check.real(name, value) >= 0.0 and math.isfinite(value)):
-            raise ValueError(f"{name} must be at least 0 and finite, got {value!r}")
-    min_size = _check.integer("min_size", min_size, 0)
+    if 0 in image.shape:
+        raise ValueError(f"image must have at least one pixel, got shape {list(image.shape)}")
+    scale = _check.at_least("scale", scale, 0, MAX_FLOAT32)
+    sigma = _check.at_least("sigma", sigma, 0, MAX_SIGMA)
+    min_size = _check.integer("min_size", min_size, 0, MAX_PLANE_PIXELS)
     labels = np.empty(image.shape[:2], np.int32)
-    run("felzenszwalb.felzenszwalb", on_host(backend), image, float(scale), gaussian(sigma), min_size, out=(labels,))
+    run("felzenszwalb.felzenszwalb", on_host(backend), image, scale, gaussian(sigma), min_size, out=(labels,))
     return labels
 
 

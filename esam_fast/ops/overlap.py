@@ -64,4 +64,4 @@ def split_overlaps(
         "overlap.split_overlaps", backend, masks.raw, order, point_pixels, point_guides, scores, guides.raw,
         guide_scores, limit, margin, out=(words, area),
     )  # fmt: skip
-    return PackedMasks.from_words(words, masks.shape, backend=backend)
+    return PackedMasks._measured(words, masks.shape, backend)

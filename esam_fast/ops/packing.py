@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays, _check
 from esam_fast._arrays import Array
 from esam_fast._backend import run
+from esam_fast._limits import MAX_FLOAT32
 from esam_fast.masks import Float, Int, PackedMasks, measured, words_per_mask
 
 
@@ -40,16 +39,12 @@ def pack_logits(
     n, h, w = logits.shape
     content = []
     for name, value, limit in (("rows", rows, h), ("cols", cols, w)):
-        content.append(limit if value is None else _check.integer(name, value, 0))
-        if content[-1] > limit:
-            raise ValueError(f"{name} must be at most {limit}, got {value}")
-    offset = _check.real("offset", offset)
-    if not (offset >= 0.0 and math.isfinite(offset)):
-        raise ValueError(f"offset must be at least 0 and finite, got {offset!r}")
+        content.append(limit if value is None else _check.integer(name, value, 0, limit))
+    offset = _check.at_least("offset", offset, 0, MAX_FLOAT32)
     words = _arrays.empty(logits, (n, words_per_mask((h, w))), np.uint64)
     area, box, stability = np.empty(n, np.int64), np.empty((n, 4), np.int32), np.empty(n, np.float32)
     run("packing.pack_logits", backend, logits, *content, offset, out=(words, area, box, stability))
-    return PackedMasks(words, area, box, (h, w)), stability
+    return PackedMasks._known(words, area, box, (h, w)), stability
 
 
 def measure(words: Array, shape: tuple[int, int], *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
@@ -66,4 +61,5 @@ def measure(words: Array, shape: tuple[int, int], *, backend: str | None = None)
     Raises:
         TypeError, ValueError, BackendUnavailable: see `pack_logits`.
     """
-    return measured(words, shape, backend)
+    shape = _check.plane("shape", shape)
+    return measured(_check.either("words", words, np.uint64, ("N", words_per_mask(shape))), shape, backend)

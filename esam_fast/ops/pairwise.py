@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from esam_fast import _arrays
 from esam_fast._arrays import Array
 from esam_fast._backend import run
+from esam_fast._limits import MAX_PAIRS
 from esam_fast.masks import PackedMasks, check_masks
 
 
@@ -23,7 +24,7 @@ def mask_iou(a: PackedMasks, b: PackedMasks, *, backend: str | None = None) -> A
         [N, M] float64: double(intersection) / double(union), identical on every backend; it lives where `a` does.
 
     Raises:
-        TypeError: not PackedMasks. ValueError: different grids.
+        TypeError: not PackedMasks. ValueError: different grids, or over 2 ** 28 pairs.
         BackendUnavailable: a backend asked for by name is not here.
     """
     return _pairs("mask_iou", a, b, np.float64, backend)
@@ -74,6 +75,8 @@ def _check_pair(a: PackedMasks, b: PackedMasks) -> None:
 
 def _pairs(name: str, a: PackedMasks, b: PackedMasks, dtype: type, backend: str | None) -> Array:
     _check_pair(a, b)
+    if len(a) * len(b) > MAX_PAIRS:
+        raise ValueError(f"a and b must make at most {MAX_PAIRS} pairs, got {len(a)} x {len(b)}")
     out = _arrays.empty(a.words, (len(a), len(b)), dtype)
     run(f"pairwise.{name}", backend, a.raw, b.raw, out=(out,))
     return out

@@ -66,7 +66,7 @@ def _in_numpy(
         pixels = kept.pixels(i)
         holder[pixels] = flat[i, pixels]
     planes = np.full((len(entities), h * w), -np.inf, np.float32)
-    taken = PackedMasks.from_words(masks.words & ~kept.words, (h, w), backend=backend)
+    taken = PackedMasks._measured(masks.words & ~kept.words, (h, w), backend)
     for i in range(m):
         lost = taken.pixels(i)
         theirs = np.where(np.isnan(holder[lost]), np.abs(flat[i, lost]), holder[lost])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast._backend import run
+from esam_fast._limits import MAX_PAIRS
 
 
 def unit_features(features: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -30,7 +32,7 @@ def top_k_similarity(
     Args:
         features: [N, C] int16 from `unit_features`; dot / 2047 ** 2 is the cosine. The squared length of every row
             is below 2 ** 31, so that every dot product, and every part of its sum, is an exact int32.
-        k: neighbours, at least 1.
+        k: neighbours, at least 1; N * k is at most 2 ** 28.
         backend: "native", "cuda", "numba", "torch", or None for the best one on the host.
 
     Returns:
@@ -47,7 +49,7 @@ def top_k_similarity(
         longest = np.square(features, dtype=np.int64).sum(axis=1).max()
         if longest >= 2**31:
             raise ValueError(f"features must have rows of a squared length below 2 ** 31, got {longest}")
-    k = _check.integer("k", k, 1)
+    k = _check.integer("k", k, 1, MAX_PAIRS // max(1, len(features)))
     index = np.empty((len(features), k), np.int32)
     value = np.empty((len(features), k), np.int32)
     run("topk.top_k_similarity", backend, features, k, out=(index, value))
@@ -65,7 +67,7 @@ def mask_similarity(
     Args:
         neighbours: [N, k] int32 from `top_k_similarity`; -1: none.
         membership: [N] int32, the mask that holds each centroid; -1: none.
-        n_masks: number of masks M.
+        n_masks: number of masks M, at most 2 ** 14.
         backend: see `top_k_similarity`.
 
     Returns:
@@ -76,7 +78,7 @@ def mask_similarity(
     """
     neighbours = _check.array("neighbours", neighbours, np.int32, ("N", "k"))
     n = len(neighbours)
-    n_masks = _check.integer("n_masks", n_masks, 0)
+    n_masks = _check.integer("n_masks", n_masks, 0, math.isqrt(MAX_PAIRS))
     membership = _check.array("membership", membership, np.int32, (n,))
     _within("neighbours", neighbours, n)
     _within("membership", membership, n_masks)

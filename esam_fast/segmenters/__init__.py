@@ -11,6 +11,8 @@ from esam_fast.segmenters.protocol import Embedding, Segmenter
 __all__ = ["Embedding", "Segmenter", "load_segmenter"]
 
 NAMES = ("auto", "regions", *weights.MODELS)
+PACKAGES = {"sam": ("torch", "torchvision", "segment_anything"), "sam2": ("sam2",)}  # SAM 2.1 needs SAM's too
+TITLES = {"sam": "SAM", "sam2": "SAM 2.1"}
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -21,22 +23,24 @@ def load_segmenter(
 
     Args:
         name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint` or from where `esam-fast weights` keeps it (needs the
-            extra "sam"). "regions" brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the
-            largest SAM whose weights are here and that fits the device, else "regions"; its `name` tells which.
-        checkpoint: of SAM, .pth or .safetensors; with "auto", its width tells the model.
+            extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus", "sam2.1_hiera_small" or "sam2.1_hiera_tiny":
+            SAM 2.1, likewise (the extra "sam2"). "regions" brings its own small network and runs anywhere: a stand-in,
+            not SAM. "auto": the largest SAM whose weights are here and that fits the device, else the largest such
+            SAM 2.1, else "regions"; its `name` tells which.
+        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors; with "auto", its tensors tell the model.
         device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
 
     Raises:
         ValueError: unknown name, device or dtype; a checkpoint for a segmenter that has none; a device or dtype where
             "auto" would take "regions"; weights that are missing or unusable (`esam_fast.weights.WeightsError`).
-        ModuleNotFoundError: SAM was asked for and its packages are missing.
+        ModuleNotFoundError: SAM or SAM 2.1 was asked for and its packages are missing.
     """
     if name not in NAMES:
         raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-    missing = [package for package in ("torch", "torchvision", "segment_anything") if find_spec(package) is None]
+    missing = _missing("sam")
     if name == "regions":
         if checkpoint is not None:
             raise ValueError(f"checkpoint must be None for the segmenter 'regions', got {str(checkpoint)!r}")
@@ -47,20 +51,42 @@ def load_segmenter(
     if name == "auto" and checkpoint is None:
         if missing:
             return _stand_in(device, dtype, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
-        if not weights.available():
+        found = {model: path for model, path in weights.available().items() if not _missing(_family(model))}
+        if not found:
             return _stand_in(device, dtype, "no weights of SAM are here (`esam-fast weights download vit_b`)")
-    if missing:
-        raise ModuleNotFoundError(f"SAM needs {', '.join(missing)}: pip install 'esam-fast[sam]'")
+        from esam_fast.segmenters import sam
+
+        fitting = sam.largest_fitting(found, device)
+        if fitting is None:
+            return _stand_in(device, dtype, "no SAM whose weights are here fits into the device's memory")
+        return load_segmenter(fitting, None, device, dtype)
+    model = None if name == "auto" else name
+    _require("sam" if model is None else _family(model))
+    path = weights.path(name) if checkpoint is None else checkpoint
     from esam_fast.segmenters import sam
 
-    if name != "auto":
-        return sam.load_sam(name, weights.path(name) if checkpoint is None else checkpoint, device, dtype)
-    if checkpoint is not None:
-        return sam.load_sam(None, checkpoint, device, dtype)
-    fitting = sam.largest_fitting(weights.available(), device)
-    if fitting is None:
-        return _stand_in(device, dtype, "no SAM whose weights are here fits into the device's memory")
-    return load_segmenter(fitting, None, device, dtype)
+    if (sam.family(path) if model is None else _family(model)) == "sam":
+        return sam.load_sam(model, path, device, dtype)
+    _require("sam2")
+    from esam_fast.segmenters import sam2
+
+    return sam2.load_sam2(model, path, device, dtype)
+
+
+def _family(model: str) -> str:
+    return weights.MODELS[model].family
+
+
+def _missing(family: str) -> list[str]:
+    """The packages that models of a family need and that are not here."""
+    needed = dict.fromkeys((*PACKAGES["sam"], *PACKAGES[family]))
+    return [package for package in needed if find_spec(package) is None]
+
+
+def _require(family: str) -> None:
+    missing = _missing(family)
+    if missing:
+        raise ModuleNotFoundError(f"{TITLES[family]} needs {', '.join(missing)}: pip install 'esam-fast[{family}]'")
 
 
 def _stand_in(device: str, dtype: str, why: str) -> Segmenter:

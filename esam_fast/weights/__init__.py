@@ -1,4 +1,4 @@
-"""SAM's official weights: where they are, and how they get here. Knows files and addresses, never torch."""
+"""The official weights of SAM and SAM 2.1: where they are, and how they get here. Knows files, never torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def find(name: str) -> Path | None:
 
 
 def available() -> dict[str, Path]:
-    """The official models that are here, largest first."""
+    """The official models that are here: SAM's, then SAM 2.1's, of each the largest first."""
     return {name: path for name in MODELS if (path := find(name)) is not None}
 
 
@@ -81,15 +81,16 @@ def check_file(path: str | os.PathLike[str]) -> str:
 
 
 def model_of_width(path: str | os.PathLike[str], width: int) -> str:
-    """The official model whose image encoder has this many channels.
+    """The official model of SAM whose image encoder has this many channels.
 
     Raises:
         WeightsError: there is none; names the checkpoint.
     """
-    for model in MODELS.values():
+    sams = [model for model in MODELS.values() if model.family == "sam"]
+    for model in sams:
         if model.width == width:
             return model.name
-    raise WeightsError(f"{path} is not a checkpoint of {', '.join(MODELS)}")
+    raise WeightsError(f"{path} is not a checkpoint of {', '.join(model.name for model in sams)}")
 
 
 def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:

@@ -11,18 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+import ray
+import ray.data
 from cluster_runs import MEMORY, by_path, expected, pictures, unloadable, without_hash
 from painted import Painted
 from PIL import Image
 
-import ray
-import ray.data
-
-from esam_fast import EsamConfig, UsrConfig, load_image, load_segmenter
+from esam_fast import Esam, EsamConfig, UsrConfig, load_image
 from esam_fast.cluster import images, segment_dataset, webdataset
-from esam_fast.cluster.resume import run_hash
+from esam_fast.runs.record import made_by
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 segment = partial(segment_dataset, segmenter=Painted)
@@ -80,6 +78,7 @@ def test_an_image_that_fails_gives_a_row_and_the_next_run_takes_it_up(tmp_path: 
     assert errors[missing] == f"{missing}: no such file"
     assert errors[remote] == f"{remote}: cannot be read: no such file"
     assert [rows[broken][name] for name in ("height", "counts", "scores")] == [None, None, None]
+    assert {row["run_hash"] for row in rows.values()} == {made_by(Esam(Painted())).hash}
     assert without_hash({path: rows[path] for path in paths}) == expected(paths)
 
     Image.fromarray(load_image(paths[0])).save(broken)
@@ -132,23 +131,3 @@ def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any], error: t
 def test_a_dataset_without_paths_is_refused() -> None:
     with pytest.raises(ValueError, match="dataset must have a column 'path', got name, size"):
         segment(ray.data.from_items([{"name": "a.png", "size": 3}]))
-
-
-def test_what_changes_a_run(tmp_path: Path) -> None:
-    """The hash follows what decides about results, and nothing else."""
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"1")
-    config = EsamConfig()
-    load = partial(load_segmenter, "vit_b", str(weights))
-    first = run_hash(load, config, tile=None)
-    assert first == run_hash(partial(load_segmenter, "vit_b", weights), EsamConfig(), tile=None)
-    others = [
-        run_hash(partial(load_segmenter, "vit_l", weights), config, tile=None),
-        run_hash(load, EsamConfig(min_area=17), tile=None),
-        run_hash(load, config, tile=512),
-        run_hash(Painted, config, tile=None),
-    ]
-    weights.write_bytes(b"2")
-    others.append(run_hash(load, config, tile=None))
-    assert len({first, *others}) == 6
-    assert np.unique([len(code) for code in others]) == [16]

@@ -11,13 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_runs import (
-    MEMORY, Lost, Poisoned, Slow, by_path, deadly, expected, pictures, poison, without_hash,
-)  # fmt: skip
-from PIL import Image
-
 import ray
 import ray.data
+from cluster_runs import (
+    MEMORY,
+    Lost,
+    Poisoned,
+    Slow,
+    by_path,
+    deadly,
+    expected,
+    pictures,
+    poison,
+    without_hash,
+)  # fmt: skip
+from PIL import Image
 from ray.cluster_utils import Cluster
 
 from esam_fast.cluster import images, segment_dataset

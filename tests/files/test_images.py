@@ -335,7 +335,7 @@ def test_layout_makes_no_difference(layout, image):
 
 
 def test_blocks_leave_no_seam(monkeypatch):
-    monkeypatch.setattr("esam_fast.images._BLOCK", 100)
+    monkeypatch.setattr("esam_fast.images.convert._BLOCK", 100)
     np.testing.assert_array_equal(as_rgb(np.dstack([RGB, ALPHA])), over_white(RGB, ALPHA))
 
 

@@ -116,12 +116,16 @@ def refusal(call) -> str:
 
 
 def test_the_official_models():
-    assert list(MODELS) == ["vit_h", "vit_l", "vit_b"]
+    sizes = ("large", "base_plus", "small", "tiny")
+    assert list(MODELS) == ["vit_h", "vit_l", "vit_b", *(f"sam2.1_hiera_{size}" for size in sizes)]
     for name, entry in MODELS.items():
         assert entry.name == name
-        assert re.fullmatch(
-            rf"https://dl\.fbaipublicfiles\.com/segment_anything/sam_{name}_[0-9a-f]{{6}}\.pth", entry.url
-        )
+        file = {
+            "sam": r"segment_anything/sam_\w+_[0-9a-f]{6}\.pth",
+            "sam2": r"segment_anything_2/092824/sam2\.1_\w+\.pt",
+        }
+        assert re.fullmatch(rf"https://dl\.fbaipublicfiles\.com/{file[entry.family]}", entry.url)
+        assert name in entry.url
         assert entry.url.endswith(f"/{entry.file}")
         assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
 
@@ -163,7 +167,7 @@ def test_found_largest_first(folder):
 
 @pytest.mark.parametrize("call", [weights.find, weights.path, weights.download])
 def test_unknown_model(call):
-    with pytest.raises(ValueError, match="vit_h, vit_l, vit_b, got 'vit_x'"):
+    with pytest.raises(ValueError, match=r"vit_h, vit_l, vit_b, sam2\.1_.*, got 'vit_x'"):
         call("vit_x")
 
 
@@ -384,9 +388,10 @@ def test_command_list(model, folder):
     (folder / model.file).write_bytes(CONTENT)
     result = run("list")
     assert result.exit_code == 0
-    first, vit_h, _, vit_b = result.output.splitlines()
+    first, vit_h, _, vit_b, *_, tiny = result.output.splitlines()
     assert str(folder) in first
     assert "2565 MB" in vit_h
+    assert "156 MB" in tiny
     assert "not here" in vit_h
     assert MODELS["vit_h"].url in vit_h
     assert model.file in vit_b

@@ -15,7 +15,7 @@ from painted import Painted, painted
 from PIL import Image
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig
-from esam_fast._ahead import in_order
+from esam_fast._prefetch import in_order
 from esam_fast.images import ImageError
 
 ESAM = Esam(Painted(), EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=4)))

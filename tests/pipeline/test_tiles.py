@@ -16,7 +16,7 @@ from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.ops import measure_labels
 from esam_fast.pipeline import STAGES
 from esam_fast.scene import scene as still_life
-from esam_fast.views import Views
+from esam_fast.views.windows import Views
 
 CONFIG = EsamConfig(MmgConfig(points_per_side=16), EmrConfig(points_per_side=24))
 

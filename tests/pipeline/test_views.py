@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from synthetic import voronoi
 
 from esam_fast import EntityMap
-from esam_fast.joining import Canvas, connected, same_entities
 from esam_fast.ops import measure_labels
-from esam_fast.views import Layout, View, Views, calmest_column
+from esam_fast.views.joining import Canvas, connected, same_entities
+from esam_fast.views.windows import Layout, View, Views, calmest_column
 
 
 def entity_map(labels: np.ndarray, scores: Any = None, points: Any = None) -> EntityMap:

@@ -21,7 +21,9 @@ def test_regions_by_name_and_without_weights() -> None:
 
 
 def test_unknown_names_and_needless_checkpoints(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="name must be one of auto, regions, vit_h, vit_l, vit_b, got 'vit_x'"):
+    with pytest.raises(
+        ValueError, match=r"name must be one of auto, regions, vit_h, vit_l, vit_b, sam2\.1_\w+, .*, got 'vit_x'"
+    ):
         load_segmenter("vit_x")
     with pytest.raises(ValueError, match="checkpoint must be None for the segmenter 'regions'"):
         load_segmenter("regions", checkpoint=tmp_path / "a.pth")

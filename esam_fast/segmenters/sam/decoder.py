@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class _Space:
 
 
 class FoldedDecoder:
-    """Decodes point prompts with an official MaskDecoder's weights.
+    """Decodes point prompts with an official MaskDecoder's weights: SAM's or SAM 2's.
 
     Tokens and scores are float32 always. On the CPU the keys are too (they cost the same there); `dtype` is that of
     the upscaling, and on a GPU (bfloat16 alone: float16 has too little range) of the keys.
@@ -76,8 +77,12 @@ class FoldedDecoder:
         self._transformer = official.transformer
         self._heads = official.transformer.num_heads
         self._masks = official.num_multimask_outputs
-        self._output_tokens = torch.cat([official.iou_token.weight, official.mask_tokens.weight])  # [1 + masks, C]
-        self._asked = [0, *range(2, 2 + self._masks)]  # the IoU token and those of the masks; not the single mask's
+        self._fine = getattr(official, "use_high_res_features", False)
+        tokens = [official.obj_score_token] if getattr(official, "pred_obj_scores", False) else []  # SAM 2
+        iou = len(tokens)
+        tokens += [official.iou_token, official.mask_tokens]
+        self._output_tokens = torch.cat([token.weight for token in tokens])  # [T - 2, C]
+        self._asked = [iou, *range(iou + 2, iou + 2 + self._masks)]  # IoU and masks, not the single mask
         self._upscaling = Upscaling(official.output_upscaling, dtype)
         self._shape, self._device = prompts.shape, device
         self._at_once = device.type == "cuda"  # a chunk's prompts; else one after the other, each in the cache
@@ -85,8 +90,8 @@ class FoldedDecoder:
         self._chunks = Chunks(device, self._space, prompt_bytes=self._shape[0] * self._shape[1] * 16384)
         self._starts: dict[bytes, _Start] = {}  # of the points asked last: the same grid comes with every image
 
-    def prepare(self, embedding: Tensor, extras: object = None) -> DecoderImage:
-        """This decoder's part of an image embedding float32 [1, C, h, w]."""
+    def prepare(self, embedding: Tensor, extras: Any = None) -> DecoderImage:
+        """This decoder's part of an image embedding float32 [1, C, h, w], and of SAM 2's fine levels."""
         features = (embedding + self._prompts.dense())[0].flatten(1)
         image = ImageSide(features, self._prompts.position()[0].flatten(1), self._heads, self._dtype)
         layers = []
@@ -97,7 +102,7 @@ class FoldedDecoder:
             layers.append(_Layer(scores, values, back, image.close_layer(to_token.out_proj, layer.norm4)))
         last = self._transformer.final_attn_token_to_image
         scores, values = image.scores(last.k_proj), image.values(last.v_proj)
-        return DecoderImage(layers, scores, values, self._upscaling.image(image))
+        return DecoderImage(layers, scores, values, self._upscaling.image(image, *(extras if self._fine else ())))
 
     def run(
         self,

@@ -19,8 +19,8 @@ from esam_fast.segmenters.sam.prompts import PromptEncoder
 _OFFICIAL = {
     "image_embeddings", "image_pe", "sparse_prompt_embeddings", "dense_prompt_embeddings", "multimask_output"
 }  # fmt: skip
-_EXTRAS = "interm_embeddings"  # HQ-SAM: the second thing that its encoder returns
-_SWITCHES = {"hq_token_only": False}
+_EXTRAS = ("interm_embeddings", "high_res_features")  # HQ-SAM, SAM 2: the second thing that the encoder returns
+_SWITCHES = {"hq_token_only": False, "repeat_image": True}
 _PROMPT_BYTES = 64 << 20
 
 
@@ -41,7 +41,7 @@ class ForeignDecoder:
 
     Args:
         prompts: the prompt encoder.
-        module: the decoder, float32. Its forward takes the official arguments, and HQ-SAM's.
+        module: the decoder, float32. Its forward takes the official arguments, and HQ-SAM's or SAM 2's.
         device: where both are.
 
     Raises:
@@ -52,7 +52,7 @@ class ForeignDecoder:
         self._prompts, self._module = prompts, module
         parameters = inspect.signature(module.forward).parameters
         self._wanted = frozenset(parameters)
-        known = _OFFICIAL | {_EXTRAS} | _SWITCHES.keys()
+        known = _OFFICIAL.union(_EXTRAS, _SWITCHES)
         optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         needed = [n for n, p in parameters.items() if p.default is p.empty and p.kind not in optional]
         unknown = [name for name in needed if name not in known]
@@ -63,7 +63,7 @@ class ForeignDecoder:
     def prepare(self, embedding: Tensor, extras: object = None) -> ForeignImage:
         """This decoder's part of an image embedding float32 [1, C, h, w], and of what else the encoder returned."""
         arguments = {"image_embeddings": embedding, "image_pe": self._prompts.position(), "multimask_output": True}
-        offered = {_EXTRAS: extras, **_SWITCHES}
+        offered = {**dict.fromkeys(_EXTRAS, extras), **_SWITCHES}
         arguments |= {name: value for name, value in offered.items() if name in self._wanted}
         return ForeignImage(arguments, self._prompts.dense())
 
@@ -81,7 +81,7 @@ class ForeignDecoder:
         def work(indices: Int, count: int, _: None) -> Float:
             sparse = self._prompts.points(points[indices])
             dense = image.dense.expand(len(indices), -1, -1, -1)
-            logits, scores = self._module(
+            logits, scores, *_ = self._module(
                 **image.arguments, sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense
             )
             scores = scores[:count].float().cpu().numpy()

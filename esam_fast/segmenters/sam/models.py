@@ -14,11 +14,12 @@ import segment_anything
 import torch
 from torch import Tensor, nn
 
-from esam_fast import weights
+from esam_fast import _check, weights
 from esam_fast.segmenters.sam.segmenter import SamSegmenter, resolve_device
 
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 _WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
+_WIDTH_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
 _USUAL = ("model.", "state_dict.", "module.", "model_state_dict.")  # taken where a checkpoint holds several SAMs
 _NESTED = 4  # dictionaries within each other
 
@@ -36,8 +37,8 @@ def load_sam(
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
     """
-    if model is not None and model not in weights.MODELS:
-        raise ValueError(f"model must be one of {', '.join(weights.MODELS)}, got {model!r}")
+    if model is not None:
+        _check_name(model)
     state = read_checkpoint(checkpoint)
     if model is None:
         model = weights.model_of_width(checkpoint, _width(state))
@@ -88,14 +89,22 @@ def build(model: str) -> nn.Module:
     Raises:
         ValueError: unknown model.
     """
-    if model not in weights.MODELS:
-        raise ValueError(f"model must be one of {', '.join(weights.MODELS)}, got {model!r}")
+    _check_name(model)
     with torch.device("meta"):
         return segment_anything.sam_model_registry[model]()
 
 
+def _check_name(model: str) -> None:
+    _check.choice("model", model, (name for name, entry in weights.MODELS.items() if entry.family == "sam"))
+
+
+def family(checkpoint: str | Path) -> str:
+    """Whose tensors a checkpoint holds, as `read_checkpoint` finds them: "sam2", else "sam"."""
+    return "sam2" if _WIDTH_2 in read_checkpoint(checkpoint) else "sam"
+
+
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a SAM in a checkpoint, on the host, by their official names.
+    """The tensors of a SAM or SAM 2 in a checkpoint, on the host, by their official names.
 
     They may be one dictionary, or wrapped as training leaves them: under a key such as "model" or "state_dict", their
     names behind a prefix such as "module.". They may be views of the file: copy what is to stay.
@@ -142,8 +151,8 @@ def _places(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, dict[
         return
     seen.add(id(value))
     for key, inner in value.items():
-        if isinstance(key, str) and key.endswith(_WIDTH):
-            prefix = key.removesuffix(_WIDTH)
+        if isinstance(key, str) and key.endswith((_WIDTH, _WIDTH_2)):
+            prefix = key.removesuffix(_WIDTH).removesuffix(_WIDTH_2)
             names = [name for name in value if isinstance(name, str) and name.startswith(prefix)]
             yield place + prefix, {name.removeprefix(prefix): value[name] for name in names}
         elif isinstance(inner, dict):
@@ -151,12 +160,12 @@ def _places(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, dict[
 
 
 def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str | Path) -> None:
-    """Give a model from `build` copies of its tensors.
+    """Give a model (from `build`, or SAM 2's) copies of its tensors.
 
     Raises:
         WeightsError: they are another model's.
     """
-    if _WIDTH in state:
+    if _WIDTH in state and weights.MODELS[model].family == "sam":
         weights.check_width(path, model, _width(state))
     expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
     wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]

@@ -44,6 +44,7 @@ class AmgSettings:
     crop_nms_thresh: float
     crop_overlap_ratio: float
     min_mask_region_area: int
+    float32: bool = False  # whether prompts are held in float32, as sam2 does
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def _of_crop(
     x0, y0, x1, y1 = box
     decode = embed(np.ascontiguousarray(image[y0:y1, x0:x1]))
     points = settings.point_grids[layer] * np.array([x1 - x0, y1 - y0])
+    points = points.astype(np.float32) if settings.float32 else points
     batches = (points[i : i + settings.points_per_batch] for i in range(0, len(points), settings.points_per_batch))
     masks = _Masks.concatenate([_of_batch(decode, batch, box, image.shape[:2], plane, settings) for batch in batches])
     masks = masks.take(_nms(masks.boxes, masks.scores, settings.box_nms_thresh))

@@ -29,17 +29,23 @@ _DECODER = {
 
 def is_official_encoder(module: nn.Module) -> bool:
     """Whether `module` computes what segment_anything's ImageEncoderViT computes."""
-    return _follows(module, _ENCODER)
+    return follows(module, _ENCODER)
 
 
 def is_official_decoder(module: nn.Module) -> bool:
     """Whether `module` computes what segment_anything's MaskDecoder computes, with GELU in its upscaling."""
-    return _follows(module, _DECODER) and all(
-        type(part) is not nn.ReLU and getattr(part, "approximate", "none") == "none" for part in module.output_upscaling
+    return follows(module, _DECODER) and has_gelu(module)
+
+
+def has_gelu(decoder: nn.Module) -> bool:
+    """Whether a decoder's upscaling has exact GELU for activations."""
+    return all(
+        type(part) is not nn.ReLU and getattr(part, "approximate", "none") == "none"
+        for part in decoder.output_upscaling
     )
 
 
-def _follows(module: nn.Module, expected: dict[str, type]) -> bool:
+def follows(module: nn.Module, expected: dict[str, type]) -> bool:
     """Whether every part is plain or has the code of an official class, and the named ones of the class named."""
     parts = dict(module.named_modules())
     official = {kind.__name__: kind for kind in (*expected.values(), common.MLPBlock, common.LayerNorm2d)}

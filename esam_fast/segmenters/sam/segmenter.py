@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from torch import Tensor
 from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
+from esam_fast.segmenters.sam import official_amg
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
 from esam_fast.segmenters.sam.frame import Frame
+from esam_fast.segmenters.sam.official_amg import AmgSettings, Decode, Plane
 from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
 
@@ -69,6 +72,8 @@ class SamSegmenter:
     score_threshold = 0.88
     stability_threshold = 0.95
     checkpoint: Path | None = None  # where the weights came from, if from a file
+    _frame: Callable[[NDArray[np.uint8], int], Frame] = Frame.of
+    _is_official_decoder = staticmethod(is_official_decoder)
 
     def __init__(
         self,
@@ -103,7 +108,7 @@ class SamSegmenter:
         prompts = PromptEncoder(prompt_encoder.to(self.device, torch.float32), self.device)
         decoder = decoder.to(self.device, torch.float32)
         self._decoder: Any
-        if is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
+        if self._is_official_decoder(decoder) and decoder.num_multimask_outputs == _LEVELS:
             self._decoder = FoldedDecoder(prompts, decoder, self.device, self.dtype)
         else:
             self._decoder = ForeignDecoder(prompts, decoder, self.device)
@@ -115,9 +120,9 @@ class SamSegmenter:
             TypeError, ValueError: not such an image. FloatingPointError: the encoder overflows in this dtype.
         """
         image = _check.array("image", image, np.uint8, ("H", "W", 3))
-        frame = Frame.of(image, self.side)
+        frame = self._frame(image, self.side)
         with self._no_gradients_nor_autocast():
-            features, extras = self._encoder(self._square(frame.resize(image)))  # [1, C, h, w]
+            features, extras = self._encoder(self._square(image, frame))  # [1, C, h, w]
             self._check_finite("image embedding", features)
             decoder = self._decoder.prepare(features, extras)
         h, w = features.shape[2:]
@@ -195,12 +200,27 @@ class SamSegmenter:
         logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
         return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
 
+    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
+        """The records of the model's own automatic mask generator; see `official_amg.generate`."""
+        return official_amg.generate(image, self._decoding, Plane(self.side, self.threshold), settings)
+
+    @staticmethod
+    def official_predictor(sam: Any) -> Any:
+        """segment_anything's SamPredictor around a model."""
+        from segment_anything import SamPredictor
+
+        return SamPredictor(sam)
+
+    def _decoding(self, crop: NDArray[np.uint8]) -> Decode:
+        return partial(self.decode, self.embed(crop))
+
     def _handed_out(self, tensor: Tensor) -> Any:
         """What callers get: a tensor on a GPU, where it stays, and NumPy's array of one on the host."""
         return tensor.numpy() if self._on_host else tensor
 
-    def _square(self, resized: NDArray[np.uint8]) -> Tensor:
-        """An image normalised, and filled up with zeros to the model's square: float32 [1, 3, side, side]."""
+    def _square(self, image: NDArray[np.uint8], frame: Frame) -> Tensor:
+        """What the encoder sees of an image, normalised; zeros beside it: float32 [1, 3, side, side]."""
+        resized = frame.resize(image)
         h, w, _ = resized.shape
         square = torch.zeros(1, 3, self.side, self.side, device=self.device)
         pixels = torch.tensor(resized, device=self.device).permute(2, 0, 1)  # [3, h, w]

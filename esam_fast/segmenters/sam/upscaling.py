@@ -16,10 +16,11 @@ _ACTIVATIONS = 2**19  # that a CPU makes at a time: 2 MB, which stay in its cach
 
 @dataclass(frozen=True)
 class UpscaledImage:
-    """One image's part in the first transposed convolution."""
+    """One image's part in the transposed convolutions."""
 
     moving: Tensor  # [N, 4 * C1], goes with a prompt's scale
-    fixed: Tensor  # [4 * C1]
+    fixed: Tensor  # [N, 4 * C1]
+    fine: Tensor | None  # [4 * N, 4 * C2], added to the second one's result; None: nothing
 
 
 class Upscaling:
@@ -40,11 +41,23 @@ class Upscaling:
         self._second_bias = second.bias.repeat(4).to(dtype)
         self._corners = torch.eye(4, dtype=dtype, device=second.weight.device)
 
-    def image(self, image: ImageSide) -> UpscaledImage:
-        """One image's part, after the last layer."""
+    def image(self, image: ImageSide, finest: Tensor | None = None, finer: Tensor | None = None) -> UpscaledImage:
+        """One image's part, after the last layer.
+
+        Args:
+            image: of h x w positions.
+            finest, finer: SAM 2's, [1, C2, 4h, 4w] and [1, C1, 2h, 2w], added to the convolutions' results.
+        """
         assert image.offset is not None
-        fixed = image.offset[:, 0] @ self._first + self._first_bias
-        return UpscaledImage((image.features.T @ self._first).to(self._dtype), fixed.to(self._dtype))
+        moving = (image.features.T @ self._first).to(self._dtype)
+        fixed = (image.offset[:, 0] @ self._first + self._first_bias).expand(len(moving), -1)
+        if finest is None or finer is None:
+            return UpscaledImage(moving, fixed.to(self._dtype), None)
+        c1, c2, h, w = finer.shape[1], finest.shape[1], finer.shape[2] // 2, finer.shape[3] // 2
+        blocks = finer.view(c1, h, 2, w, 2).permute(1, 3, 2, 4, 0).reshape(h * w, -1)  # y x, dy dx
+        smaller = finest.view(c2, h, 2, 2, w, 2, 2).permute(1, 4, 2, 5, 3, 6, 0)  # y x, dy dx, ey ex
+        fine = smaller.reshape(4 * h * w, -1).to(self._dtype)
+        return UpscaledImage(moving, (fixed + blocks).to(self._dtype), fine)
 
     def logits(
         self, image: UpscaledImage, keys: Keys, part: slice | Tensor, hyper: Tensor, out: Tensor, rows: int
@@ -73,10 +86,12 @@ class Upscaling:
         for top in range(0, rows, step):
             some = slice(top, min(top + step, rows))
             at = slice(some.start * w, some.stop * w)  # n positions
-            x = torch.addcmul(image.fixed, image.moving[at], scale[:, at])
+            x = torch.addcmul(image.fixed[at], image.moving[at], scale[:, at])
             add_product(x, attentions[:, at], weight)  # [b, n, 4 * C1]
             x = F.layer_norm(x.view(b, -1, self._second.shape[1]), self._norm[0].shape, *self._norm)
             x = linear(torch.ops.aten.gelu_(x), self._second, self._second_bias)  # [b, n * 4, 4 * C2]
+            if image.fine is not None:
+                x += image.fine[4 * at.start : 4 * at.stop]
             x = product(torch.ops.aten.gelu_(x), masks)  # [b, n * 4, K * 4]
             x = x.float().view(torch.int64).view(b, -1, w, 2, 2, k, 2)  # [b, y, x, dy, dx, K, ey]
             for dx in range(2):

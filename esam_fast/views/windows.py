@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast.images import as_rgb
+from esam_fast.images import TiffWindows, as_rgb
 from esam_fast.masks import Bool, Int
 
 MARGIN = 8  # a panorama is widened on both sides by its width / MARGIN
@@ -159,7 +159,7 @@ class Views:
         return [(first, first + tile) for first in firsts]
 
 
-def calmest_column(image: NDArray[np.uint8]) -> int:
+def calmest_column(image: NDArray[np.uint8] | TiffWindows) -> int:
     """Where to begin a panorama, uint8 [H, W, ...], so that it does not matter where its file begins.
 
     The column in the middle of the quarter of the width, seen twice then, in which neighbouring columns differ least in

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from esam_fast.entities import EntityMap
 from esam_fast.masks import Float, Int, Labels
 from esam_fast.ops import measure_labels
-from esam_fast.views import Layout
+from esam_fast.views.windows import Layout
 
 MIN_IOU = 0.5  # of what two entities have of the pixels seen twice: above it they are the same
 MIN_PART = 64  # pixels of that part, unless it is the whole entity

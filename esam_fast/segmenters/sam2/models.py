@@ -1,0 +1,80 @@
+"""Official SAM 2.1 models from their checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sam2
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from esam_fast import _check, weights
+from esam_fast.segmenters.sam.models import load_weights, read_checkpoint
+from esam_fast.segmenters.sam2.segmenter import Sam2Segmenter
+
+_WIDTH = "image_encoder.trunk.patch_embed.proj.weight"  # [channels, 3, 7, 7]
+_BLOCK = "image_encoder.trunk.blocks.{}.norm1.weight"
+_NEW_IN_2_1 = "no_obj_embed_spatial"
+# The model's configuration in the package sam2, and how many blocks its encoder has.
+_MODELS = {
+    "sam2.1_hiera_large": ("sam2.1_hiera_l.yaml", 48),
+    "sam2.1_hiera_base_plus": ("sam2.1_hiera_b+.yaml", 24),
+    "sam2.1_hiera_small": ("sam2.1_hiera_s.yaml", 16),
+    "sam2.1_hiera_tiny": ("sam2.1_hiera_t.yaml", 12),
+}
+# What build_sam2 adds to every configuration; the masks of a single point do not depend on it.
+_ADDED: dict[str, Any] = {
+    "sam_mask_decoder_extra_args": {
+        "dynamic_multimask_via_stability": True,
+        "dynamic_multimask_stability_delta": 0.05,
+        "dynamic_multimask_stability_thresh": 0.98,
+    }
+}
+
+
+def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto") -> Sam2Segmenter:
+    """The segmenter for an official model.
+
+    Args:
+        model: "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus" or "sam2.1_hiera_large"; None: the
+            checkpoint's own, told by the width and depth of its encoder.
+        checkpoint: its file, .pt or .safetensors. A .pt is read without running anything that it may hold.
+        device, dtype: see `SamSegmenter`.
+
+    Raises:
+        ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
+    """
+    if model is not None:
+        _check.choice("model", model, _MODELS)
+    state = read_checkpoint(checkpoint)
+    if _WIDTH in state and _NEW_IN_2_1 not in state:
+        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
+    found = _model_of(state)
+    if found is None:
+        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {', '.join(_MODELS)}")
+    if model not in (None, found):
+        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
+    official = build(found)
+    load_weights(official, state, found, checkpoint)
+    segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
+    segmenter.checkpoint = Path(checkpoint)
+    return segmenter
+
+
+def build(model: str) -> nn.Module:
+    """An official model with random weights, as build_sam2 makes it, without hydra's search path."""
+    file, _ = _MODELS[model]
+    config = OmegaConf.load(Path(sam2.__file__).parent / "configs" / "sam2.1" / file)
+    return instantiate(OmegaConf.merge(config.model, _ADDED)).eval()
+
+
+def _model_of(state: dict[str, Tensor]) -> str | None:
+    """The official model with an encoder of this width and depth; None: there is none."""
+    width = state[_WIDTH].shape[0] if _WIDTH in state and state[_WIDTH].dim() else 0
+    depth = 0
+    while _BLOCK.format(depth) in state:
+        depth += 1
+    told = {(weights.MODELS[name].width, blocks): name for name, (_, blocks) in _MODELS.items()}
+    return told.get((width, depth))

@@ -1,0 +1,1 @@
+"""Large images and panoramas, seen in overlapping windows: which ones, and their label maps made into one."""
