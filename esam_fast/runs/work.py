@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast._ahead import in_order
+from esam_fast._prefetch import in_order
 from esam_fast._files import Pathish
 from esam_fast.entities import EntityMap
 from esam_fast.images import load_image
