@@ -31,6 +31,7 @@ class RayRun:
 
     Attributes:
         made: what makes the results.
+        actors: how many do.
 
     Raises:
         Exception: what loading the model raised, in a process of the pool.
@@ -38,7 +39,7 @@ class RayRun:
 
     def __init__(self, model: Model, pool: Pool) -> None:
         self._model, self._pool = model, pool
-        self.made = pool.made(model)
+        self.made, self.actors = pool.made(model), pool.most
 
     def each(self, jobs: Iterable[Job], out: Pathish, outputs: Outputs) -> Iterator[Entry]:
         """Segment images and write their files; yield the entry of each, in any order.

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast._prefetch import in_order
 from esam_fast._files import Pathish
+from esam_fast._prefetch import in_order
 from esam_fast.entities import EntityMap
 from esam_fast.images import load_image
 from esam_fast.pipeline import Esam

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -88,6 +89,41 @@ def test_an_image_that_fails_gives_a_row_and_the_next_run_takes_it_up(tmp_path: 
     assert again[broken]["error"] is None
     other = segment(dataset, done=out, config=EsamConfig(usr=UsrConfig(enabled=False))).take_all()
     assert len(by_path(other)) == 23
+
+
+def test_the_command_writes_what_one_process_writes(tmp_path: Path) -> None:
+    paths = pictures(tmp_path / "in" / "deep", 3)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    address = ray.get_runtime_context().gcs_address
+
+    def run(out: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        given = ["in", "--segmenter", "regions", "--format", "labels,coco,yolo", "--out", out, *arguments]
+        code = f"import sys; from esam_fast.cli import main; sys.argv[1:] = {['segment', *given]}\n"
+        code += "try: main()\nfinally: print('torch' in sys.modules)"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+
+    for out, arguments in {"plain": [], "ray": ["--ray-address", address, "--ray-actors", "2"]}.items():
+        done = run(out, *arguments)
+        assert done.returncode == 1, done.stderr
+        assert "broken.png: expected an image" in done.stderr
+    assert done.stdout.endswith("False\n")
+    plain, on_ray = (
+        {p.relative_to(tmp_path / out): p for p in (tmp_path / out).rglob("*.*")} for out in ("plain", "ray")
+    )
+    assert plain.keys() == on_ray.keys()
+    assert Path("deep/000_overlay.jpg") in plain
+    for name in plain.keys() - {Path("run.json"), Path("manifest.jsonl")}:
+        assert plain[name].read_bytes() == on_ray[name].read_bytes(), name
+    about = json.loads(on_ray[Path("run.json")].read_text())
+    assert about.pop("ray") == {"actors": 2}
+    assert about == json.loads(plain[Path("run.json")].read_text())
+    entries = [
+        {e["path"]: {k: v for k, v in e.items() if k not in ("time", "seconds")} for e in map(json.loads, file)}
+        for file in (folder[Path("manifest.jsonl")].open() for folder in (plain, on_ray))
+    ]
+    assert entries[0] == entries[1]
+    again = run("ray", "--ray-address", address, "--ray-actors", "1")
+    assert f"{len(paths)} of 4 inputs were done before" in again.stderr
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_run(tmp_path: Path) -> None:
