@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 from painted import Painted, PaintedEmbedding, painted
 from PIL import Image
 
-if os.environ.get("ESAM_EXPECT_RAY") != "1":
-    pytest.importorskip("ray")
-
 from esam_fast import Esam
+
+if os.environ.get("ESAM_EXPECT_RAY") != "1":
+    pytest.importorskip("ray.data")
+ray = import_module("ray")
+import_module("ray.data")
 
 MEMORY = 200_000_000  # bytes of an object store
 POISON = (21, 34)  # height and width of the image that kills

@@ -54,7 +54,10 @@ class RayRun:
             arguments = (os.path.abspath(out), outputs, self._model, crashes, self.made.hash)
             for row in self._pool.map(dataset, FileWorker, *arguments).iter_rows():
                 entry: Entry = json.loads(row["entry"])
-                yield {**entry, "path": typed[entry["file_name"]]}
+                path = typed[entry["file_name"]]
+                if "error" in entry:
+                    entry["error"] = entry["error"].replace(entry["path"], path)
+                yield {**entry, "path": path}
 
 
 def _table(jobs: list[Job]) -> pa.Table:
