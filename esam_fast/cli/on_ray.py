@@ -31,7 +31,7 @@ def start(
     """Connect to a cluster until the stack closes, and load the model once, there.
 
     Raises:
-        click.UsageError: Ray is missing, or a device was asked for that Ray itself gives out.
+        click.UsageError: Ray is missing; or a device was asked for that the cluster lacks, or that Ray gives out.
         ConnectionError, and what loading the model raises.
     """
     try:
@@ -57,7 +57,9 @@ def start(
     name = model["segmenter"] if checkpoint else named(model["segmenter"])
     there = ray.cluster_resources()
     on_gpu = device == "cuda" or (device == "auto" and name != "regions" and there.get("GPU", 0) >= 1)
-    actors = actors or max(1, int(there["GPU"] if on_gpu and "GPU" in there else there.get("CPU", 2) - 1))
+    if on_gpu and there.get("GPU", 0) < 1:
+        raise click.UsageError("--device cuda: this cluster has no GPU")
+    actors = actors or max(1, int(there["GPU"] if on_gpu else there.get("CPU", 2) - 1))
     pool = Pool(actors, num_gpus=int(on_gpu), num_cpus=model["threads"] or 0.5)
     load = partial(load_segmenter, name, checkpoint and os.path.abspath(checkpoint), device, model["dtype"])
     config = run.configure(model["settings"], None)

@@ -74,7 +74,7 @@ def segment_dataset(
 
     Raises:
         TypeError, ValueError: an argument that cannot be used. When it runs, ray.exceptions.RayError: a column is
-        missing, or a model cannot be loaded.
+        missing, or a model cannot be loaded; with `done`, at once.
     """
     _check.instance("dataset", dataset, ray.data.Dataset)
     config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)

@@ -82,6 +82,8 @@ class Worker:
         RuntimeError: the processes before this one died while they loaded the model; or it is another one here.
     """
 
+    _schema = SCHEMA
+
     def __init__(self, model: Model, crashes: Any, run: str | None = None) -> None:
         self._crashes, self._settings = crashes, model.settings
         self._actor = ray.get_runtime_context().get_actor_id()
@@ -98,8 +100,6 @@ class Worker:
         done = [self._row(row) for row in rows]
         ray.get(self._crashes.rest.remote(self._actor))
         return pa.Table.from_pylist(done, self._schema)
-
-    _schema = SCHEMA
 
     def _row(self, row: dict[str, Any]) -> dict[str, Any]:
         path = str(row["path"])
