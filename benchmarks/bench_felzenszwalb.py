@@ -11,10 +11,10 @@ import pytest
 from peers import Environment
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import Peer, race
+from scene import scene
 from skimage.segmentation import felzenszwalb as scikit_image
 
 from esam_fast.ops import felzenszwalb
-from esam_fast.scene import scene
 
 GROUP = "Felzenszwalb superpixels (scale 100, sigma 0.8, least size 50)"
 

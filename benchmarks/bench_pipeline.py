@@ -10,10 +10,10 @@ import statistics
 import numpy as np
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import race
+from scene import scene, scene_labels
 
 from esam_fast import EntityMap, Esam, load_segmenter
 from esam_fast.evaluate.covering import covering
-from esam_fast.scene import scene, scene_labels
 from esam_fast.segmenters.regions.calibration import predict_iou, properties
 from esam_fast.segmenters.regions.contours import find_contours
 from esam_fast.segmenters.regions.hierarchy import hierarchy

@@ -16,10 +16,10 @@ import pytest
 import workloads
 from pytest_benchmark.fixture import BenchmarkFixture
 from race import race
+from scene import scene
 
 from esam_fast import EntityMap, Esam, EsamConfig
 from esam_fast.evaluate.caching import CachingSegmenter
-from esam_fast.scene import scene
 
 GROUP = "Stages at 32 / 64 points, simulated SAM, without prompting"
 

@@ -13,20 +13,24 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from segment_anything import SamAutomaticMaskGenerator, sam_model_registry
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from scene import scene
+
 from esam_fast import Esam, EsamConfig
 from esam_fast.cli.overrides import with_overrides
 from esam_fast.evaluate.simulated_load import simulated_load, simulation
 from esam_fast.evaluate.table import markdown
 from esam_fast.images import load_image
-from esam_fast.scene import scene
 from esam_fast.segmenters.sam import SamSegmenter
 
 

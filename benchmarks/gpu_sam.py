@@ -25,12 +25,12 @@ from segment_anything import SamAutomaticMaskGenerator, SamPredictor, sam_model_
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import plain
+from scene import scene
 
 from esam_fast import Esam, EsamConfig
 from esam_fast.evaluate.caching import CachingSegmenter
 from esam_fast.evaluate.simulated_load import simulated_load, simulation
 from esam_fast.pipeline import STAGES
-from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
 
 ROUNDS = 5

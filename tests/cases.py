@@ -16,7 +16,10 @@ from esam_fast._backend import BACKENDS, BackendUnavailable, available, home
 COUNTS = (0, 1, 63, 64, 65, 300)
 SHAPES = ((9, 7), (13, 21), (8, 16), (33, 40))  # 63 pixels; 273; two whole words; 1320
 LARGE = pytest.param(30, (260, 263), id="large")  # more words than a GPU's block has threads
-SIZES = (*product(COUNTS, SHAPES), LARGE)
+SIZES = (
+    *(pytest.param(n, shape, marks=pytest.mark.long if n == 300 else ()) for n, shape in product(COUNTS, SHAPES)),
+    LARGE,
+)
 
 
 def blobs(rng: np.random.Generator, n: int, shape: tuple[int, int]) -> np.ndarray:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scene import scene
 
 from esam_fast import EntityMap, MaskGrid, PackedMasks
 from esam_fast.masks import ScoredMasks
-from esam_fast.scene import scene
 
 IMAGE = scene(180, 120)
 

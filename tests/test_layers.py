@@ -31,7 +31,7 @@ LAYERS = [
     "superpixels images rle weights polygons",
     "export",
     "render",
-    "entities scene",
+    "entities",
     "stages segmenters",
     "session",
     "views",
@@ -141,7 +141,7 @@ def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
         str(path.relative_to(PACKAGE)) for path in FILES if any(name.split(".")[0] == "torch" for name in imports(path))
     }
     elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "segmenters/sam2/", "_torch/"))}
-    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling.py"}
+    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling/hardware.py"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda p: p.name)

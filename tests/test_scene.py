@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from esam_fast.scene import scene, scene_labels
+from scene import scene, scene_labels
 
 THINGS = 15
 

@@ -45,6 +45,9 @@ ESAM_HD inline CommonWords common_words(const Masks& a, std::int64_t i, const Ma
   return common_words(a.box + 4 * i, a.area[i], b.box + 4 * j, b.area[j], a.w);
 }
 
+// The words of a mask's own bits.
+ESAM_HD inline CommonWords own_words(const Masks& masks, std::int64_t i) { return common_words(masks, i, masks, i); }
+
 // Whether a guide with these votes and this score comes before another: more votes, higher score, lower index.
 ESAM_HD inline bool leads(std::int64_t votes, float score, std::int64_t index, std::int64_t other_votes,
                           float other_score, std::int64_t other) {

@@ -19,7 +19,7 @@ struct Array {
 };
 
 struct Masks {
-  const std::uint64_t* words;  // [n, stride()], bit i of a mask = pixel i, row-major
+  const std::uint64_t* words;  // [n, stride()], bit i of a mask = pixel i, row-major; pad bits are 0
   const std::int64_t* area;    // [n]
   const std::int32_t* box;     // [n, 4] x0 y0 x1 y1, half-open
   std::int64_t n;

@@ -19,7 +19,7 @@ std::int64_t greedy_cover(const Masks& masks, const std::int64_t* order, const s
     for (std::int64_t k = 0; k < masks.n; ++k) {
       const std::int64_t i = order[k];
       if (bound[i] <= best_gain) continue;
-      const CommonWords own = common_words(masks, i, masks, i);
+      const CommonWords own = own_words(masks, i);
       std::int64_t gain = 0;
       for (std::size_t word = own.first; word < own.last; ++word)
         gain += std::popcount(masks.mask(i)[word] & ~covered[word]);
@@ -30,7 +30,7 @@ std::int64_t greedy_cover(const Masks& masks, const std::int64_t* order, const s
     picks[picked] = best;
     gains[picked] = best_gain;
     bound[best] = 0;
-    const CommonWords own = common_words(masks, best, masks, best);
+    const CommonWords own = own_words(masks, best);
     for (std::size_t word = own.first; word < own.last; ++word) covered[word] |= masks.mask(best)[word];
   }
 }

@@ -11,7 +11,7 @@ namespace esam {
 void mask_mean(const Masks& masks, const double* plane, double* out) {
   parallel_for(masks.n, worth(0.03 * masks.h * masks.w), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {
-      const CommonWords own = common_words(masks, i, masks, i);
+      const CommonWords own = own_words(masks, i);
       double sum = 0.0;  // in pixel order, on every backend
       for (std::size_t word = own.first; word < own.last; ++word)
         for (std::uint64_t bits = masks.mask(i)[word]; bits; bits &= bits - 1)

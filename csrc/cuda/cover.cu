@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(threads)
       return;
     }
     const std::int64_t pick = order[best];
-    const CommonWords own = common_words(masks, pick, masks, pick);
+    const CommonWords own = own_words(masks, pick);
     for (std::size_t word = own.first + threadIdx.x; word < own.last; word += threads)
       covered[word] |= masks.mask(pick)[word];
     if (threadIdx.x == 0) picks[count] = pick, gains[count] = best_gain, bound[best] = 0;

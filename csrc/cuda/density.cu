@@ -14,7 +14,7 @@ __global__ void __launch_bounds__(32 * warps) mean(Masks masks, const double* pl
   if (i >= masks.n) return;
   const int lane = threadIdx.x % 32;
   double* values = gathered[threadIdx.x / 32];
-  const CommonWords own = common_words(masks, i, masks, i);
+  const CommonWords own = own_words(masks, i);
   double sum = 0.0;
   for (std::size_t word = own.first; word < own.last; ++word) {
     const std::uint64_t bits = masks.mask(i)[word];

@@ -20,7 +20,7 @@ void launch(const char* name, void (*kernel)(P...), std::int64_t blocks, int thr
         name);
 }
 
-inline std::int64_t tiles(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+ESAM_HD constexpr std::int64_t tiles(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
 constexpr unsigned full = 0xffffffffu;  // every lane takes part
 

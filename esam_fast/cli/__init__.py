@@ -11,6 +11,7 @@ import click
 from esam_fast import __version__
 from esam_fast._files import printable
 from esam_fast.cli.ablate import ablate
+from esam_fast.cli.compare import compare
 from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
@@ -46,6 +47,7 @@ def main() -> None:
 main.add_command(segment)
 main.add_command(merge)
 main.add_command(demo)
+main.add_command(compare)
 main.add_command(profile)
 main.add_command(info)
 main.add_command(evaluate)

@@ -135,13 +135,14 @@ class _Done:
         of_kind = (entry for entry in self.entries if kind in entry.get("outputs", ()))
         return enumerate(of_kind, start=1)
 
-    def contents(self, kind: str) -> Iterator[tuple[int, bytes]]:
-        """What its one file holds, for each image that has this output; those without are told."""
+    def contents(self, kind: str) -> Iterator[tuple[int, Path, bytes]]:
+        """The path and content of the file of each image that has this output; those without are told."""
         for number, entry in self.each(kind):
             (path,) = entry["outputs"][kind]
             try:
-                with _files.open_regular(within(self.out, path)) as file:
-                    yield number, file.read()
+                path = within(self.out, path)
+                with _files.open_regular(path) as file:
+                    yield number, path, file.read()
             except (OSError, ValueError) as error:
                 self.missing.append(reason(error))
 
@@ -157,8 +158,8 @@ def _coco(done: _Done) -> Path:
             comma = b",\n"
         file.write(b'],\n"categories": [' + as_json(CATEGORY) + b'],\n"annotations": [')
         comma, ids = b"\n", itertools.count(1)
-        for number, content in done.contents("coco"):
-            for annotation in _records(content, number, done.missing):
+        for number, source, content in done.contents("coco"):
+            for annotation in _records(source, content, done.missing):
                 numbered: dict[str, Any] = {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
                 file.write(comma + as_json(numbered))
                 comma = b",\n"
@@ -166,11 +167,11 @@ def _coco(done: _Done) -> Path:
     return path
 
 
-def _records(content: bytes, number: int, missing: list[str]) -> list[dict[str, Any]]:
+def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, Any]]:
     try:
         return _files.parse_json(content)
     except ValueError as error:
-        missing.append(f"NAME.json of image {number}: {error}")
+        missing.append(f"{path}: not JSON: {error}")
         return []
 
 
@@ -178,7 +179,7 @@ def _cvat(done: _Done) -> Path:
     path = Path(done.out, "cvat", "annotations.xml")
     with _files.writing(path) as file:
         file.write(cvat.START.encode())
-        for number, content in done.contents("cvat"):
+        for number, _, content in done.contents("cvat"):
             file.write(content.replace(b'<image id="0"', b'<image id="%d"' % (number - 1), 1))
         file.write(cvat.END.encode())
     return path

@@ -30,7 +30,7 @@ _READERS = 2  # threads of a process that read images
 _AHEAD = 2 * _READERS + 2  # images that a process has: one more than `Work.each` takes before it gives a result
 
 
-class Failed(RuntimeError):
+class DeviceError(ValueError):
     """A process that could not load its segmenter, or that ended; the message says which and why."""
 
 
@@ -64,7 +64,7 @@ class Devices:
         made: what makes the results, the same in all processes.
 
     Raises:
-        Failed: a pipeline cannot be loaded, or two are not the same.
+        DeviceError: a pipeline cannot be loaded, or two are not the same.
     """
 
     def __init__(self, loads: Sequence[Load], settings: Settings | None = None) -> None:
@@ -76,7 +76,7 @@ class Devices:
                 self._workers.append(_Worker(context, load, self._settings))
             made = [worker.made() for worker in self._workers]
             if any(other.hash != made[0].hash for other in made):
-                raise Failed("the devices must give the same results, got different segmenters or weights")
+                raise DeviceError("the devices must give the same results, got different segmenters or weights")
         except BaseException:
             self.close()
             raise
@@ -94,7 +94,7 @@ class Devices:
         """Segment images and write their files, as `Work.each`; entries come in the order in which they are done.
 
         Raises:
-            Failed: no process is left.
+            DeviceError: no process is left.
         """
         for worker in self._workers:
             worker.send((out, self.made.hash, outputs, strict))
@@ -115,7 +115,7 @@ class Devices:
                     worker.fill(jobs)
                     yield answer
         if not alive and next(jobs, None) is not None:
-            raise Failed("every process has ended, and images are left")
+            raise DeviceError("every process has ended, and images are left")
 
     def close(self) -> None:
         """Let the processes end: each finishes the image in hand."""
@@ -140,7 +140,7 @@ class _Worker:
     def made(self) -> Made:
         answer = self.receive()
         if not isinstance(answer, Made):
-            raise Failed(f"device {self._device}: {answer or self._end()}")
+            raise DeviceError(f"device {self._device}: {answer or self._end()}")
         return answer
 
     def fill(self, jobs: Iterator[Job]) -> None:

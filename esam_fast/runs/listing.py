@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -207,24 +207,32 @@ def _shared_root(found: list[tuple[str, str]]) -> dict[str, str]:
 
 def _of_list(listed: str, root: str | None, teller: Teller) -> Iterator[Job]:
     """The images of a list, in its order; names are relative to `root`, or to the folder that all of them share."""
-    try:
-        file = sys.stdin.buffer if listed == "-" else open(listed, "rb")  # noqa: SIM115
-    except OSError as error:
-        raise Refused(f"--files-from {listed}: {error.strerror}") from error
-    with closing(file):
+    with ExitStack() as stack:
+        try:
+            file = sys.stdin.buffer if listed == "-" else stack.enter_context(open(listed, "rb"))
+        except OSError as error:
+            raise Refused(f"--files-from {listed}: {error.strerror}") from error
         if root is None:
-            file = _seekable(file)
+            if not file.seekable():  # it is read twice
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, copy)
+                copy.seek(0)
+                file = copy
             root = _shared_folder(_lines(file))
             file.seek(0)
-        namer = lru_cache(16)(partial(_namer, os.path.abspath(root)))
+        root = os.path.abspath(root)
+        namer, any_ = lru_cache(16)(partial(_namer, root)), False
         for path in _lines(file):
+            any_ = True
             folder, name = os.path.split(path)
-            if _relative(folder, os.path.abspath(root)).split("/")[0] == "..":
+            if _relative(folder, root).split("/")[0] == "..":
                 teller.fail(f"{path}: expected a file in {root}, to which names are relative")
             elif is_own(path):
                 teller.note(f"{path}: passed over, since it is a result of esam-fast")
             else:
                 yield namer(folder).job(name)
+        if not any_:
+            teller.fail(f"--files-from {listed}: expected paths, got an empty list")
 
 
 def _namer(root: str, folder: str) -> Namer:
@@ -238,16 +246,6 @@ def _namer(root: str, folder: str) -> Namer:
     namer = Namer(_relative(folder, root), files, partial(os.path.join, folder))
     namer.files = ()  # not to be kept
     return namer
-
-
-def _seekable(file: BinaryIO) -> BinaryIO:
-    """A file that can be read twice: the same one, or a copy."""
-    if file.seekable():
-        return file
-    copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(file, copy)
-    copy.seek(0)
-    return copy
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

@@ -18,12 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 from entity_maps import FullDisk, entity_map, stages
 from PIL import Image
+from scene import scene
 
 import esam_fast
 from esam_fast import EsamConfig, _files
 from esam_fast.cli import main
 from esam_fast.cli.overrides import field_types, with_overrides
-from esam_fast.scene import scene
 
 PHOTO = scene(96, 64)
 RESULTS = [".png", ".json", "_overlay.jpg"]
@@ -447,13 +447,11 @@ def test_demo(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = run("demo")
     assert result.exit_code == 0, result.output
-    assert files(tmp_path / "esam-fast-demo") == {"scene.png"} | results_of(
-        "entities", suffixes=[*RESULTS, "_steps.jpg"]
-    )
+    assert results_of("coffee", suffixes=[*RESULTS, "_steps.jpg"]) <= files(tmp_path / "esam-fast-demo")
     assert result.stderr == NOTICE + "\n"
-    assert "Look at esam-fast-demo/entities_overlay.jpg" in result.stdout
-    labels = np.asarray(Image.open("esam-fast-demo/entities.png"))
-    assert labels.shape == (640, 960)
+    assert "Look at esam-fast-demo/coffee_overlay.jpg" in result.stdout
+    labels = np.asarray(Image.open("esam-fast-demo/coffee.png"))
+    assert labels.shape == (400, 600)
     assert (labels > 0).mean() > 0.9
 
 

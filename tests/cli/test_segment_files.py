@@ -74,11 +74,11 @@ def test_results_given_as_files_are_passed_over(photos):
     assert files(photos / "new") == results_of("a", "b")
 
 
-def test_the_demo_scene_is_no_result(photos):
-    assert run("demo", "--out", "demo").exit_code == 0
-    assert json.loads(Path("demo/run.json").read_text())["inputs_inside"] is True
-    assert run("segment", "demo", "--out", "new").exit_code == 0
-    assert files(photos / "new") == results_of("scene")
+def test_photographs_beside_their_results_are_no_results(photos):
+    assert run("segment", "D/a.jpg", "--out", "D").exit_code == 0
+    assert json.loads(Path("D/run.json").read_text())["inputs_inside"] is True
+    assert run("segment", "D", "--out", "new").exit_code == 0
+    assert files(photos / "new") == results_of("a", "b", "sub/c")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])

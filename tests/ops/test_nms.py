@@ -108,6 +108,7 @@ def test_more_masks_than_are_settled_at_once(backend, rng):
     check(masks, scores, 0.7, rng.integers(5, 11, n) / 10, backend)
 
 
+@pytest.mark.long
 def test_thousands_of_equal_masks(backend):
     n = 500 if is_emulated(backend) else 3000
     masks = pack(np.repeat(blobs(np.random.default_rng(1), 9, (13, 21))[8:], n, axis=0) | np.eye(13, 21, dtype=bool))

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from painted import Painted, painted
+from scene import scene as still_life
 from synthetic import voronoi
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig, PointMasks, load_segmenter
 from esam_fast.evaluate.simulated import SimulatedSegmenter
 from esam_fast.ops import measure_labels
 from esam_fast.pipeline import STAGES
-from esam_fast.scene import scene as still_life
 from esam_fast.views.windows import Views
 
 CONFIG = EsamConfig(MmgConfig(points_per_side=16), EmrConfig(points_per_side=24))

@@ -3,10 +3,10 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+from scene import scene, scene_labels
 
 from esam_fast import Esam, load_segmenter
 from esam_fast.ops import region_tree
-from esam_fast.scene import scene, scene_labels
 from esam_fast.segmenters.regions import NOTICE, RegionsSegmenter
 from esam_fast.segmenters.regions.calibration import predict_iou, properties
 from esam_fast.segmenters.regions.hierarchy import hierarchy

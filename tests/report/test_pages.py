@@ -478,3 +478,25 @@ def test_comparison_tells_entities_of_the_side_under_the_pointer(comparison):
     assert texts(comparison, "#tip") == []
     click(comparison, ".kept summary")
     assert texts(comparison, ".kept button")[-1].endswith("IoU 1.000")
+
+
+def test_the_page_of_the_command(browser, tmp_path):
+    from click.testing import CliRunner
+
+    from esam_fast.cli import main
+    from esam_fast.cli.demo import PHOTO
+
+    settings = ["--segmenter", "regions", "--b", "mmg.score_threshold=0.7,usr.enabled=false"]
+    done = CliRunner().invoke(main, ["compare", str(PHOTO), *settings, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    browser.get((tmp_path / "compare.html").as_uri())
+    until(lambda: one(browser, "body").get_attribute("data-state") == "ready")
+    assert texts(browser, "#name-b") == ["b: mmg.score_threshold=0.7, usr.enabled=false"]
+    went = int(texts(browser, "#changes details.went summary")[0].split()[0])
+    assert went > 0
+    assert f", {went} went, " in done.stdout
+    looks = []
+    for at in (0, 100):
+        slide(browser, "#swipe", at)
+        looks.append(seen(browser, "#picture"))
+    assert differ(*looks) > 0.05

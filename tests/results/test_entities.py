@@ -7,9 +7,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+from scene import scene
 
 from esam_fast import EntityMap, Esam, MaskGrid, PackedMasks, load_segmenter
-from esam_fast.scene import scene
 
 LABELS = np.array([[1, 1, 0, 2], [1, 3, 3, 2], [0, 3, 0, 2]], np.int32)
 IMAGE = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)

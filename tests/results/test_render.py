@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 from entity_maps import IMAGE, blobs, entity_map, staged, three_steps
+from scene import scene
 
 from esam_fast import PackedMasks, render
 from esam_fast.render import entity_colours, overlay, steps, strip
 from esam_fast.render.drawing import text
 from esam_fast.render.panels import MARKS
 from esam_fast.render.stages import enlarged, stages_of
-from esam_fast.scene import scene
 
 LABELS = blobs(120, 180, 30)
 

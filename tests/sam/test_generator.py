@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sam_models import photo, segment_anything, small_sam, spread, torch
+from scene import scene
 
 from esam_fast import EsamConfig, EsamMaskGenerator, load_segmenter
 from esam_fast.amg import to_transformers
-from esam_fast.scene import scene
 
 OPEN: dict[str, Any] = {"points_per_side": 6, "pred_iou_thresh": -1e6, "stability_score_thresh": 0.0}
 

@@ -8,11 +8,11 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 from sam_models import segment_anything, small_sam, torch
+from scene import scene
 
 from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig, weights
 from esam_fast.cli import main
 from esam_fast.evaluate import simulated_load
-from esam_fast.scene import scene
 from esam_fast.segmenters.sam import untrained
 
 
@@ -26,8 +26,9 @@ def test_the_work_of_a_sam_and_the_masks_of_a_simulation(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     found = json.loads((tmp_path / "p.json").read_text())
     assert found["segmenter"] == "sam:vit_b with random weights"
-    assert found["masks"].startswith("simulated SAM over")
-    assert found["entities"] > 1
+    (image,) = found["images"]
+    assert image["masks"].startswith("simulated SAM over")
+    assert image["entities"] > 1
     assert 0 < found["seconds"]["encoder"]["share_of_floor"] < 1.5
     assert found["seconds"]["decoder"]["share_of_floor"] is None
 

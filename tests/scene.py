@@ -1,4 +1,4 @@
-"""A ray-traced still life: a picture of the project's own making for the demo and the tests, with its truth."""
+"""A ray-traced still life, for tests and benchmarks that need a picture with its truth."""
 
 from __future__ import annotations
 
