@@ -21,13 +21,18 @@ def merge(out: Path, debug: bool) -> None:
 
     Exit status: 0 all is there, 1 something is missing (each shard, image and file is named).
     """
+
+
+    def tell(line: str) -> None:
+        click.echo(printable(f"Missing: {line}"), err=True)
+
     with run.one_line(click.ClickException, debug):
         from esam_fast.runs.collect import collect
 
-        collected = collect(out)
+        collected = collect(out, tell)
     for path in collected.made:
         click.echo(printable(f"{collected.images} images -> {path}"))
-    for line in [*collected.failed, *collected.missing]:
-        click.echo(printable(f"Missing: {line}"), err=True)
+    for line in collected.missing:
+        tell(line)
     if collected.failed or collected.missing:
         sys.exit(1)

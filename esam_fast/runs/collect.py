@@ -6,7 +6,7 @@ import heapq
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,21 +29,25 @@ class Collected:
     Attributes:
         images: how many are done.
         made: the files, as paths.
-        failed: a line for each image that failed.
+        failed: how many images failed.
         missing: a line for each shard or file that is not there.
     """
 
     images: int = 0
     made: list[Path] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: int = 0
     missing: list[str] = field(default_factory=list)
 
 
-def collect(out: Pathish) -> Collected:
+def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -> Collected:
     """Make the files for all images that the manifests of a folder know, by the name of their file.
 
     Memory does not grow with the number of images, but that of the report's page. Images get the ids 1, 2, ... in the
     order of their file_name.
+
+    Args:
+        out: the run's folder.
+        failed: called with a line for each image that failed.
 
     Raises:
         FileNotFoundError: there is no manifest in the folder. OSError: a file cannot be written.
@@ -56,7 +60,8 @@ def collect(out: Pathish) -> Collected:
         kinds: set[str] = set()
         for entry in entries:
             if "error" in entry:
-                found.failed.append(named(entry["path"], entry["error"]))
+                found.failed += 1
+                failed(named(entry["path"], entry["error"]))
             else:
                 found.images += 1
                 kinds |= entry["outputs"].keys()
@@ -97,9 +102,9 @@ class _Latest:
         self._chunks: list[BinaryIO | list[bytes]] = []
         run = (record.read(out) or {}).get("hash")
         own = (entry for entry in lines(out) if run in (None, entry["run"]))
-        while chunk := sorted(itertools.islice(own, _CHUNK), key=_order):
-            content = [as_json(entry) + b"\n" for entry in chunk]
-            if len(chunk) < _CHUNK and not self._chunks:
+        ordered = ((_order(entry), as_json(entry) + b"\n") for entry in own)
+        while content := [line for _, line in sorted(itertools.islice(ordered, _CHUNK))]:
+            if len(content) < _CHUNK and not self._chunks:
                 self._chunks.append(content)
                 break
             file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115

@@ -99,9 +99,10 @@ def test_the_last_entry_of_an_image_counts(segment):
     segment()
     Path("in/b.png").write_text("no image")
     segment()
-    found = collect("out")
-    assert found.images == 3
-    assert [line.split(":")[0] for line in found.failed] == [os.path.join("in", "b.png")]
+    told: list[str] = []
+    found = collect("out", told.append)
+    assert (found.images, found.failed) == (3, 1)
+    assert [line.split(":")[0] for line in told] == [os.path.join("in", "b.png")]
     coco = COCO("out/coco.json")
     assert [image["file_name"] for image in coco.imgs.values()] == ["a.png", "sub/a.png", "sub/c d.png"]
     assert len(coco.getAnnIds(imgIds=1)) == 6
