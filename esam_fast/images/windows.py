@@ -135,16 +135,14 @@ def find(path: Path, stretch: bool) -> TiffWindows | None:
             return None
         size = file.seek(0, os.SEEK_END)
         try:
-            bits = tiff.check(file)
-            tags = tiff.directory(file, whole=True)
-            chunks = tiff.chunks(tags)
+            bits, tags = tiff.check(file), tiff.directory(file, whole=True)
         except Refused:
             return None
-    if chunks is None or bits > 16 or tags.number(tiff.ORIENTATION, 1) != 1:
+    width, height = tags.number(tiff.WIDTH, 0), tags.number(tiff.HEIGHT, 0)
+    headers.check_size("TIFF", width, height, size, _limits.MAX_DIVIDED_PIXELS)
+    chunks = tiff.chunks(tags)
+    if chunks is None or chunks.height * chunks.width > _limits.MAX_PIXELS:
         return None
-    if chunks.height * chunks.width > _limits.MAX_PIXELS:
+    if bits > 16 or tags.number(tiff.ORIENTATION, 1) != 1:
         return None
-    headers.check_size(
-        "TIFF", tags.number(tiff.WIDTH, 0), tags.number(tiff.HEIGHT, 0), size, _limits.MAX_DIVIDED_PIXELS
-    )
     return TiffWindows(path, tags, chunks, bits, stretch)

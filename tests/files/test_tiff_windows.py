@@ -196,15 +196,15 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, val
         open_image(path)[20:40, 20:40]
 
 
-def test_few_bytes_for_many_pixels_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    written(path, RGB, tile=(64, 64))
-    data = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as file:
-        width, height = (file.pages[0].tags[tag].valueoffset for tag in (256, 257))
-    data[width : width + 4] = data[height : height + 4] = (40_000).to_bytes(4, "little")
-    path.write_bytes(data)
-    with pytest.raises(ImageError, match="40000 x 40000"):
+@pytest.mark.parametrize("options", [{"tile": (64, 64)}, {"rowsperstrip": 203}])
+@pytest.mark.parametrize("claim", [40_000, 4_000_000_000])
+def test_few_bytes_for_many_pixels_are_refused(tmp_path: Path, options: dict[str, Any], claim: int) -> None:
+    path = written(tmp_path / "a.tif", RGB, **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (256, 257, 278):
+            if tag in file.pages[0].tags:
+                file.pages[0].tags[tag].overwrite(claim, dtype="I")
+    with pytest.raises(ImageError, match=rf"a\.tif: .*{claim} x {claim}"):
         open_image(path)
 
 
