@@ -43,8 +43,8 @@ class TiffWindows:
     def __init__(self, path: Path, tags: tiff.Directory, chunks: tiff.Chunks, bits: int, stretch: bool) -> None:
         self.shape = (tags.number(tiff.HEIGHT, 0), tags.number(tiff.WIDTH, 0), 3)
         self._path, self._tags, self._chunks, self._bits = path, tags, chunks, bits
-        self._span: tuple[float, float] | None = (0.0, 255.0)
-        self._deep = stretch
+        self._span = 0.0, 255.0
+        self._stretch = stretch
         self._last = _Area(0, 0, 0, 0), np.zeros((0, 0, 3), np.uint8)
         if bits != 8 or stretch:  # where black and white lie, the whole image tells
             self._span = black_and_white(self._sample(), stretch, str(path), bits, stacklevel=6)
@@ -75,7 +75,7 @@ class TiffWindows:
     def _rgb(self, area: _Area) -> NDArray[np.uint8]:
         pixels = self._decoded(area)
         try:
-            return to_rgb(pixels, self._deep, str(self._path), self._bits, self._span)
+            return to_rgb(pixels, self._stretch, str(self._path), self._bits, self._span)
         except ValueError as error:
             raise ImageError(f"{self._path}: {error}") from None
 
@@ -104,7 +104,7 @@ class TiffWindows:
                     if len(data[-1]) < size:
                         raise Refused("cannot be read: it is cut off")
             part = tiff.part(self._tags, width, height, chunks, data)
-            return decode.read(io.BytesIO(part), deep=self._deep)[0]
+            return decode.read(io.BytesIO(part), deep=self._stretch)[0]
 
     def _sample(self) -> NDArray[Any]:
         """About SAMPLE of the image's colour values, on a regular grid: [N, 1]."""
