@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check, export, rle
+from esam_fast._limits import MAX_CROP_LAYERS, MAX_POINTS_PER_SIDE
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb
@@ -105,7 +106,7 @@ class EsamMaskGenerator:
                 raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
             from esam_fast.segmenters.sam.official_amg import AmgSettings
 
-            layers = _whole("crop_n_layers", crop_n_layers, 0)
+            layers = _whole("crop_n_layers", crop_n_layers, 0, MAX_CROP_LAYERS)
             self._settings = AmgSettings(
                 point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
                 crop_n_layers=layers,
@@ -244,7 +245,8 @@ def _point_grids(
     from esam_fast.segmenters.sam.official_amg import point_grid
 
     if per_side is not None:
-        per_side = _whole("points_per_side", per_side, 1)
+        per_side = _whole("points_per_side", per_side, 1, MAX_POINTS_PER_SIDE)
+        downscale = _whole("crop_n_points_downscale_factor", downscale, 1)
         counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
         if counts[-1] == 0:
             raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
@@ -252,13 +254,16 @@ def _point_grids(
     grids = tuple(np.asarray(grid, np.float64) for grid in given or ())
     if len(grids) <= layers:
         raise ValueError(f"point_grids must have {layers + 1} grids, one a crop layer, got {len(grids)}")
+    for i, grid in enumerate(grids):
+        if grid.ndim != 2 or grid.shape[1] != 2 or not np.isfinite(grid).all():
+            raise ValueError(f"point_grids[{i}] must be finite, of shape [N, 2], got shape {list(grid.shape)}")
     return grids
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """A whole number in any clothes that the official generator takes: 4, 4.0, an array or a tensor of one."""
     value = value.item() if getattr(value, "ndim", None) == 0 else value
-    return _check.integer(name, int(value) if isinstance(value, float) and value.is_integer() else value, least)
+    return _check.integer(name, int(value) if isinstance(value, float) and value.is_integer() else value, least, most)
 
 
 def _real(name: str, value: Any) -> float:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._arrays import Array
+from esam_fast._limits import MAX_THREADS
 from esam_fast._prefetch import in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, as_rgb, load_image, open_image
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
+from esam_fast.segmenters.protocol import Segmenter, check_segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
@@ -44,12 +45,12 @@ class Esam:
             "torch" bring masks that are on the host to the GPU, or into torch, first.
 
     Raises:
-        TypeError: config is not an EsamConfig. ValueError: unknown backend.
+        TypeError: config is not an EsamConfig, or segmenter no segmenter. ValueError: unknown backend.
         BackendUnavailable: a backend asked for by name is not here.
     """
 
     def __init__(self, segmenter: Segmenter, config: EsamConfig | None = None, backend: str | None = None) -> None:
-        self.segmenter = segmenter
+        self.segmenter = check_segmenter(segmenter)
         self.config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
         self.backend = _backend.check(backend)
 
@@ -122,7 +123,7 @@ class Esam:
             itself raises, at the next result. No thread is left then, nor when the caller stops early (`close`); the
             image being segmented is finished first.
         """
-        _check.integer("workers", workers, 1)
+        _check.integer("workers", workers, 1, MAX_THREADS)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
             raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
         if isinstance(images, np.ndarray) and images.ndim < 4:

@@ -22,7 +22,7 @@ LAYERS = [
     "_arrays",
     "_files _limits _prefetch",
     "_check",
-    "config",
+    "config grid",
     "_core",
     "_backend",
     "masks changes",
