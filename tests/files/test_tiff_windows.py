@@ -51,6 +51,14 @@ def written(path: Path, image: Any, **options: Any) -> Path:
     return path
 
 
+def in_long8(path: Path) -> Path:
+    """With the sizes of tiles in 64 bits each."""
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (322, 323):
+            file.pages[0].tags[tag].overwrite(64, dtype="Q")
+    return path
+
+
 def by_pillow(path: Path, image: np.ndarray, **options: Any) -> Path:
     Image.fromarray(image).save(path, **options)
     return path
@@ -64,6 +72,7 @@ FILES = {
     "tiles in planes": lambda p: written(p, RGB.transpose(2, 0, 1).copy(), planarconfig="separate", tile=(48, 32)),
     "BigTIFF": lambda p: written(p, RGB, tile=(64, 64), bigtiff=True, compression="zlib"),
     "BigTIFF strips": lambda p: written(p, RGB, rowsperstrip=20, bigtiff=True),
+    "BigTIFF, sizes of 64 bits": lambda p: in_long8(written(p, RGB, tile=(64, 64), bigtiff=True, compression="zlib")),
     "big-endian": lambda p: written(p, RGB, tile=(64, 64), byteorder=">", compression="zlib"),
     "big-endian 16 bits": lambda p: written(p, DEEP, rowsperstrip=50, byteorder=">"),
     "deflate strips": lambda p: written(p, RGB, rowsperstrip=16, compression="zlib", predictor=False),
