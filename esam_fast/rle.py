@@ -39,18 +39,11 @@ def of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
     """The codes of labels 1..count of a label map [H, W], one after the other.
 
     All in one pass: a mask is a list of runs in column order, and so is the label map.
-
-    Raises:
-        TypeError, ValueError: no such label map or count.
     """
     labels = _check.array("labels", labels, np.int32, ("H", "W"))
     count = _check.integer("count", count, 0, MAX_MASKS)
     if 0 in labels.shape:
         raise ValueError(f"labels must have at least one pixel, got shape {list(labels.shape)}")
-    return _of_labels(labels, count)
-
-
-def _of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
     height, width = labels.shape
     begins, owners = [], []
     step = max(1, _BLOCK // height)
@@ -60,14 +53,15 @@ def _of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
         begins.append(edges + left * height)
         owners.append(flat[edges])
     begin, owner = np.concatenate(begins), np.concatenate(owners)
-    new = np.concatenate([[True], owner[1:] != owner[:-1]])  # a run that goes on in the next block is one
+    new = np.diff(owner, prepend=-1) != 0  # a run that goes on in the next block is one
     begin, owner = begin[new], owner[new]
     end = np.append(begin[1:], labels.size)
     order = np.argsort(owner, kind="stable")
     splits = np.searchsorted(owner[order], np.arange(1, count + 2))
-    for first, last in pairwise(splits.tolist()):
-        runs = order[first:last]
-        yield from_changes(np.stack([begin[runs], end[runs]], axis=1).ravel(), labels.shape)
+    return (
+        from_changes(np.stack([begin[runs], end[runs]], axis=1).ravel(), (height, width))
+        for runs in (order[first:last] for first, last in pairwise(splits.tolist()))
+    )
 
 
 def decode(code: Code) -> NDArray[np.bool_]:
@@ -87,9 +81,9 @@ def compress(codes: Iterable[Code]) -> list[Code]:
     Raises:
         TypeError, ValueError: see `decode`; codes of several sizes.
     """
-    codes, packed, sizes = iter(codes), [], set()
+    codes, packed, sizes = iter(codes), [], set[tuple[int, int]]()
     while batch := list(islice(codes, _BATCH)):
-        sizes |= {_runs(code)[:2] for code in batch}
+        sizes.update(_runs(code)[:2] for code in batch)
         if len(sizes) > 1:
             raise ValueError(f"codes must be of one size, got {sorted(sizes)}")
         packed += coco_mask.frPyObjects(batch, *batch[0]["size"])

@@ -150,7 +150,7 @@ def panoptic(entities: Entities, image_id: int | str, file_name: str, png_name: 
 
 
 def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
-    """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix.
+    """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix; or [H, W, 4] RGBA as PNG.
 
     Raises:
         ValueError: too large for the format. OSError: the file cannot be written.
@@ -161,7 +161,8 @@ def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
 def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
     """The file that `write_image` writes."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix == ".jpg" else []
-    return _encoded(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return _encoded(suffix, cv2.cvtColor(image, order), options)
 
 
 def as_json(value: Any, indent: int | None = None) -> bytes:
