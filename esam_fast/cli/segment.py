@@ -83,6 +83,7 @@ def segment(
     \b
     Written into DIR for each image:
       NAME.png          label map, 16-bit gray; 0: none, 1..K by score
+                        (above 65,535 entities NAME.tif, 32-bit gray)
       NAME.json         COCO results: RLE, box, area, score; image_id is NAME,
                         as a number if it is one
       NAME_overlay.jpg  a picture to look at
