@@ -74,7 +74,7 @@ def test_files_by_transformers_names(model: Any, tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(models._MODELS, tiny, ("sam2.1_hiera_t.yaml", 7))
     monkeypatch.setitem(weights.MODELS, tiny, replace(weights.MODELS[tiny], width=16))
     model.save_pretrained(tmp_path)
-    segmenter, expected = load_segmenter(name, tmp_path / "model.safetensors", "cpu", "float32"), Sam2Segmenter(model)
+    segmenter, expected = load_segmenter(name, tmp_path, "cpu", "float32"), Sam2Segmenter(model)
     assert segmenter.name == f"sam2:{tiny}"
     image = photo(100, 200)
     ours, theirs = (each.decode(each.embed(image), POINTS) for each in (segmenter, expected))

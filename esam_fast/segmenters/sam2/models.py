@@ -42,8 +42,8 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     Args:
         model: "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus" or "sam2.1_hiera_large"; None: the
             checkpoint's own, told by the width and depth of its encoder.
-        checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers'. Nothing that a .pt may hold is
-            run.
+        checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers', or a folder that transformers
+            saved a Sam2Model in. Nothing that a .pt may hold is run.
         device, dtype: see `SamSegmenter`.
 
     Raises:
@@ -51,6 +51,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     """
     if model is not None:
         _check.choice("model", model, _MODELS)
+    checkpoint = weights.file_of(checkpoint)
     state = read_checkpoint(checkpoint)
     theirs = huggingface.MARK in state
     if theirs:
@@ -68,7 +69,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         state = unused | state
     load_weights(official, state, found, checkpoint)
     segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
-    segmenter.checkpoint = Path(checkpoint)
+    segmenter.checkpoint = checkpoint
     return segmenter
 
 
