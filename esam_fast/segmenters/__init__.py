@@ -27,7 +27,7 @@ def load_segmenter(
             "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
             brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
             are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
-        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved a SamModel in;
+        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
         device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
