@@ -6,16 +6,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import ray
 import ray.data
 
-from esam_fast import _check, weights
+from esam_fast import _check
 from esam_fast.cluster.worker import Model, Worker
 from esam_fast.runs.record import Made
-from esam_fast.segmenters import NAMES, Segmenter, load_segmenter
+from esam_fast.segmenters import NAMES, Segmenter, load_segmenter, usable
 
 BATCH = 16  # images of a task, which are done again when its process dies
 
@@ -100,10 +99,7 @@ def loader(segmenter: Any) -> Callable[[], Segmenter]:
 
 def named(segmenter: str) -> str:
     """The name that "auto" stands for, told without torch by what is on this machine; every process takes the same."""
-    if segmenter != "auto":
-        return segmenter
-    missing = any(find_spec(package) is None for package in ("torch", "torchvision", "segment_anything"))
-    return "regions" if missing else next(iter(weights.available()), "regions")
+    return next(iter(usable()), "regions") if segmenter == "auto" else segmenter
 
 
 def _given(segmenter: Segmenter) -> Segmenter:
