@@ -22,7 +22,6 @@ def merge(out: Path, debug: bool) -> None:
     Exit status: 0 all is there, 1 something is missing (each shard, image and file is named).
     """
 
-
     def tell(line: str) -> None:
         click.echo(printable(f"Missing: {line}"), err=True)
 
