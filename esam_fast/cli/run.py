@@ -22,7 +22,9 @@ FOLDER = click.Path(file_okay=False, writable=True, path_type=Path)
 OVERLAY, STEPS = "_overlay.jpg", "_steps.jpg"
 
 _MODEL_OPTIONS = [
-    click.option("--checkpoint", metavar="F", type=click.Path(exists=True, dir_okay=False), help="Weight file."),
+    click.option(
+        "--checkpoint", metavar="F", type=click.Path(exists=True), help="Weights: a file, or transformers' folder."
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
     click.option(

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from esam_fast.export import is_result
 from esam_fast.images import SUFFIXES
-from esam_fast.runs.names import Job, Namer, is_own
+from esam_fast.runs.names import Job, Namer, alike, is_own
 from esam_fast.runs.walk import Teller, Walk
 
 
@@ -125,11 +125,12 @@ def _relative(parent: str, root: str) -> str:
 
 def _check_clashes(jobs: Iterable[Job], out: str, writes: Callable[[str], Iterable[str]], inputs: set[str]) -> None:
     """Refuse jobs of which a result would replace an input; `inputs` holds real paths."""
-    inputs = set(map(os.path.normcase, inputs))
+    same = alike if sys.platform in ("darwin", "win32") else str
+    inputs = set(map(same, inputs))
     for job in jobs:
         for path in writes(job.name):
             result = os.path.realpath(os.path.join(out, path))
-            if os.path.normcase(result) in inputs and not is_own(result):
+            if same(result) in inputs and not is_own(result):
                 raise Refused(f"{result} is an input and would be replaced; choose another folder for --out")
 
 

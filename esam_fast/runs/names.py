@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -73,15 +74,23 @@ class Namer:
 
     def _keepers(self, files: Iterable[str]) -> set[str]:
         """The files that keep their suffix."""
-        twice = _twice(map(_stem, files))
+        stems = {file: alike(_stem(file)) for file in files}
+        twice = _twice(stems.values())
         own = FILES if not self._folder else ()
-        kept = {file for file in files if _stem(file) in twice or _stem(file).lower() in own}
-        while more := {f for f in files if kept and f not in kept and _stem(f) in kept}:  # a.png.tif by a.png and a.jpg
+        kept = {file for file, stem in stems.items() if stem in twice or stem in own}
+        names = set(map(alike, kept))
+        while more := {f for f in stems if f not in kept and stems[f] in names}:  # a.png.tif by a.png and a.jpg
             kept |= more
+            names |= set(map(alike, more))
         return kept
 
     def _is_number(self, name: str) -> bool:
         return not self._folder and name.isascii() and name.isdecimal() and len(name) < 19
+
+
+def alike(name: str) -> str:
+    """Equal for names that some file system takes for one: of another case, or composed of other characters."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_own(path: str) -> bool:

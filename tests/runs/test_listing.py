@@ -12,6 +12,7 @@ import pytest
 
 from esam_fast.runs import listing
 from esam_fast.runs.listing import Refused, Shard
+from esam_fast.runs.names import Namer
 from esam_fast.runs.walk import Teller
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
@@ -108,6 +109,12 @@ def test_a_list_gives_the_names_that_the_folder_gives(tree):
     assert listed == whole
     assert {job.name for job in whole.values()} >= {"a.jpg", "a.png", "b", "c/7"}
     assert {job.image_id for job in whole.values()} >= {"7", "007", "c/7"}
+
+
+def test_no_two_results_are_one_where_case_or_composition_does_not_count():
+    files = ["a.jpg", "A.png", "caf\u00e9.jpg", "cafe\u0301.png", "b.jpg"]
+    names = [job.name for job in Namer("", files, lambda file: os.path.join("nowhere", file))]
+    assert names == [*files[:4], "b"]
 
 
 def test_a_list_from_stdin(tree, monkeypatch):
