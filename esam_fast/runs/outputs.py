@@ -15,6 +15,7 @@ from esam_fast._files import Pathish, check_name, write_all, write_bytes
 from esam_fast.entities import EntityMap
 from esam_fast.export import as_json, coco_results, cvat, marked, picture
 from esam_fast.export.formats import FORMATS, Files
+from esam_fast.images import TiffWindows
 from esam_fast.runs.names import Job, is_own
 
 Written = dict[str, list[str]]  # by what was asked for, the paths of its files, relative to the run's folder
@@ -77,13 +78,13 @@ class Outputs:
             if path.endswith((".png", ".jpg")) and os.path.exists(path) and not is_own(path):
                 raise FileExistsError(errno.EEXIST, "expected a result of esam-fast, got another picture", path)
 
-    def write(self, out: Pathish, job: Job, image: NDArray[np.uint8], entities: EntityMap) -> Written:
+    def write(self, out: Pathish, job: Job, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> Written:
         """Write an image's files, all or none; those of the report and the cut-outs come first, one by one.
 
         Args:
             out: the run's folder.
             job: what they are called.
-            image: uint8 [H, W, 3] RGB.
+            image: uint8 [H, W, 3] RGB, or a file of it that is read by windows.
             entities: of the image; with its stages if `steps` is asked for.
 
         Returns:
@@ -97,7 +98,7 @@ class Outputs:
         }
         written = {kind: list(files) for kind, files in made.items()}
         if self.report:
-            written["report"] = report.add(out, job.file_name, image, entities)
+            written["report"] = report.add(out, job.file_name, image[:], entities)
         if self.cutouts:
             written["cutouts"] = _write_cutouts(Path(out), f"cutouts/{job.name}", image, entities)
         contents: dict[Pathish, bytes] = {
@@ -108,7 +109,7 @@ class Outputs:
         write_all(contents)
         return written
 
-    def _made(self, kind: str, job: Job, image: NDArray[np.uint8], entities: EntityMap) -> Files:
+    def _made(self, kind: str, job: Job, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> Files:
         name = job.name
         if kind == "coco":
             return {f"{name}.json": as_json(coco_results(entities, job.image_id))}
@@ -118,11 +119,11 @@ class Outputs:
             files = FORMATS[kind](entities, name, job.file_name)
             return {path: data for path, data in files.items() if path != "yolo/data.yaml"}  # `collect` makes it
         if kind == "steps":
-            return {f"{name}{STEPS}": marked(picture(".jpg", render.steps(image, entities)))}
+            return {f"{name}{STEPS}": marked(picture(".jpg", render.steps(image[:], entities)))}
         return {f"{name}{OVERLAY}": marked(picture(".jpg", render.overlay(image, entities.labels, ids=self.ids)))}
 
 
-def _write_cutouts(out: Path, folder: str, image: NDArray[np.uint8], entities: EntityMap) -> list[str]:
+def _write_cutouts(out: Path, folder: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
     """Write each entity as a picture, and remove those of an earlier result that had more."""
     paths = [f"{folder}/{entity.label}.png" for entity in entities]
     (out / folder).mkdir(parents=True, exist_ok=True)
