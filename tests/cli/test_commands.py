@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from entity_maps import FullDisk, entity_map, stages
+from painted import Painted
 from PIL import Image
 from scene import scene
 
@@ -353,7 +354,7 @@ def test_unknown_segmenter(tmp_path):
 
 
 def test_backend_that_is_not_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_: Fake)
+    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_: Painted())
     result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", "--backend", "cuda")
     assert result.exit_code == 2
     assert "Error: backend 'cuda' is not available here; available: " in result.stderr
