@@ -61,6 +61,8 @@ def resolve(backend: str | None, like: Array = None) -> str:
         BackendUnavailable: it is not here.
     """
     device = _arrays.place(like)
+    if device is not None and device.type not in ("cpu", "cuda"):
+        raise ValueError(f"masks must be on the CPU or a CUDA device, got {device}: decisions need float64")
     able = _HOST if device is None else ("cuda", "torch") if device.type == "cuda" else ("torch",)
     if check(backend) is None:
         return next(name for name in able if _is_here(name))

@@ -36,6 +36,7 @@ SCANNED_PIXELS_PER_BYTE = 2_000
 MAX_TIFF_TAG_BYTES = 16 << 20  # a byte count for each tile of 16 x 16 pixels
 
 MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file; the format's own
+MAX_CONFIG_BYTES = 1 << 20  # of a config.json beside it; SAM's have some 7 KB
 MAX_ZIP_DIRECTORY_BYTES = 10_000_000  # an official checkpoint's has 60 KB
 MAX_PICKLE_BYTES = 10_000_000  # what names the tensors of a .pth; an official one's has 70 KB
 MAX_TENSOR_BYTES = 2 * 5120 * 1280 * 4  # the widest layer of vit_h

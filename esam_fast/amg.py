@@ -1,4 +1,4 @@
-"""The drop-in for segment_anything's SamAutomaticMaskGenerator, and its records in other libraries' clothes."""
+"""The drop-in for segment_anything's SamAutomaticMaskGenerator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb
 from esam_fast.pipeline import Esam
+from esam_fast.records import Record
+from esam_fast.records import to_transformers as to_transformers  # its place before
 from esam_fast.segmenters.protocol import Segmenter, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, mmg
-
-Record = dict[str, Any]
 
 MODES = ("entities", "amg", "object")
 
@@ -37,7 +37,8 @@ class EsamMaskGenerator:
     """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
 
     Args:
-        model: a SAM or SAM 2 (SAM2Base) model object, or anything with the `Segmenter` protocol.
+        model: a SAM or SAM 2 (SAM2Base) model object, transformers' SamModel, or anything with the `Segmenter`
+            protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
         pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, those of
@@ -98,7 +99,7 @@ class EsamMaskGenerator:
         self.mode = mode
         self.output_mode = output_mode
         self.segmenter = _segmenter(model, device, dtype)
-        self._sam = model if self.segmenter is not model else None
+        self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
@@ -140,11 +141,12 @@ class EsamMaskGenerator:
         )
         self._esam = Esam(self.segmenter, config, backend)
 
-    def generate(self, image: NDArray[Any]) -> list[Record]:
+    def generate(self, image: Any) -> list[Record]:
         """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
 
         Args:
-            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` accepts. It is never changed.
+            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` takes: a path, a PIL image, a torch
+                tensor. It is never changed.
 
         Returns:
             Records with segmentation (bool [H, W], or a run-length code), area (pixels), bbox (x y width height in
@@ -186,20 +188,6 @@ class EsamMaskGenerator:
         ]
 
 
-def to_transformers(records: list[Record]) -> dict[str, Any]:
-    """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
-
-    Returns:
-        A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
-    """
-    import torch
-
-    return {
-        "masks": [record["segmentation"] for record in records],
-        "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
-    }
-
-
 def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     """MMG's object masks (docs/ALGORITHM.md, MMG, step 3), each as a map of its own, since they may overlap."""
     config, backend = esam.config, esam.backend
@@ -217,11 +205,14 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
 def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
-    if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
+    encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
+    if encoded and all(hasattr(model, part) for part in ("prompt_encoder", "mask_decoder")):
         from esam_fast.segmenters.sam import SamSegmenter
 
         kind = SamSegmenter
-    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")):
+    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")) or (
+        hasattr(getattr(model, "vision_encoder", None), "backbone")  # transformers' Sam2Model
+    ):
         from esam_fast.segmenters.sam2 import Sam2Segmenter
 
         kind = Sam2Segmenter

@@ -5,8 +5,8 @@ Runs go down the columns, the first one of zeros. Counts are a list of int, or c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from esam_fast import _check
 from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_MASKS
 
 Code = dict[str, Any]
+
+_BLOCK = 1 << 22  # pixels of a label map at a time
+_BATCH = 1000  # codes whose counts are held as lists at a time
 
 
 def encode(mask: NDArray[np.bool_]) -> Code:
@@ -32,8 +35,8 @@ def from_changes(changes: NDArray[np.int64], shape: tuple[int, ...]) -> Code:
     return {"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}
 
 
-def of_labels(labels: NDArray[np.int32], count: int) -> list[Code]:
-    """The codes of labels 1..count of a label map [H, W].
+def of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
+    """The codes of labels 1..count of a label map [H, W], one after the other.
 
     All in one pass: a mask is a list of runs in column order, and so is the label map.
     """
@@ -41,15 +44,24 @@ def of_labels(labels: NDArray[np.int32], count: int) -> list[Code]:
     count = _check.integer("count", count, 0, MAX_MASKS)
     if 0 in labels.shape:
         raise ValueError(f"labels must have at least one pixel, got shape {list(labels.shape)}")
-    flat = np.ascontiguousarray(labels.T).reshape(-1)
-    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    runs = np.stack([edges[:-1], edges[1:]], axis=1)
-    owner = flat[runs[:, 0]]
+    height, width = labels.shape
+    begins, owners = [], []
+    step = max(1, _BLOCK // height)
+    for left in range(0, width, step):
+        flat = labels[:, left : left + step].T.ravel()
+        edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+        begins.append(edges + left * height)
+        owners.append(flat[edges])
+    begin, owner = np.concatenate(begins), np.concatenate(owners)
+    new = np.diff(owner, prepend=-1) != 0  # a run that goes on in the next block is one
+    begin, owner = begin[new], owner[new]
+    end = np.append(begin[1:], labels.size)
     order = np.argsort(owner, kind="stable")
     splits = np.searchsorted(owner[order], np.arange(1, count + 2))
-    return [
-        from_changes(runs[order[first:last]].reshape(-1), labels.shape) for first, last in pairwise(splits.tolist())
-    ]
+    return (
+        from_changes(np.stack([begin[runs], end[runs]], axis=1).ravel(), (height, width))
+        for runs in (order[first:last] for first, last in pairwise(splits.tolist()))
+    )
 
 
 def decode(code: Code) -> NDArray[np.bool_]:
@@ -63,16 +75,18 @@ def decode(code: Code) -> NDArray[np.bool_]:
     return np.ascontiguousarray(np.repeat(ones, runs).reshape(width, height).T)
 
 
-def compress(codes: list[Code]) -> list[Code]:
+def compress(codes: Iterable[Code]) -> list[Code]:
     """The codes of masks of one size with their counts as COCO's string.
 
     Raises:
         TypeError, ValueError: see `decode`; codes of several sizes.
     """
-    sizes = {_runs(code)[:2] for code in codes}
-    if len(sizes) > 1:
-        raise ValueError(f"codes must be of one size, got {sorted(sizes)}")
-    packed = coco_mask.frPyObjects(codes, *codes[0]["size"]) if codes else []
+    codes, packed, sizes = iter(codes), [], set[tuple[int, int]]()
+    while batch := list(islice(codes, _BATCH)):
+        sizes.update(_runs(code)[:2] for code in batch)
+        if len(sizes) > 1:
+            raise ValueError(f"codes must be of one size, got {sorted(sizes)}")
+        packed += coco_mask.frPyObjects(batch, *batch[0]["size"])
     return [{"size": code["size"], "counts": code["counts"].decode()} for code in packed]
 
 
