@@ -15,7 +15,7 @@ def test_there_and_back() -> None:
     code = {"size": [2, 3], "counts": [2, 1, 1, 2]}
     assert rle.encode(mask) == code
     assert rle.decode(code).tolist() == mask.tolist()
-    assert rle.of_labels(mask.astype(np.int32), 1)[0] == code
+    assert list(rle.of_labels(mask.astype(np.int32), 1)) == [code]
     assert rle.decode({"size": [0, 3], "counts": []}).shape == (0, 3)
 
 
