@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any, BinaryIO
 
 if sys.platform == "win32":
@@ -25,6 +25,7 @@ MAX_JSON_BYTES = 4 << 30  # the largest annotation files in use have about 1 GB
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -63,12 +64,13 @@ def _refuse_special(status: os.stat_result, path: str) -> None:
         raise OSError(errno.EINVAL, f"expected a regular file, got {kind}", path)
 
 
-def within(folder: Pathish, name: Any) -> Path:
+def within(folder: Pathish, name: Any, *, own: bool = False) -> Path:
     """The path of a file that another file names, relative to a folder which it must not leave.
 
     Args:
         folder: what the name is relative to.
         name: as written in the other file; backslashes count as slashes, as Windows writes them.
+        own: the name was written on this system, where a backslash may be a character like any other.
 
     Raises:
         ValueError: not a text, empty, absolute, with "..", or led outside by a symbolic link; the message holds the
@@ -76,10 +78,10 @@ def within(folder: Pathish, name: Any) -> Path:
     """
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise ValueError(f"expected a file name, got {name!r}")
-    windows = PureWindowsPath(name)  # knows both slashes, and drives
-    if windows.drive or windows.root or ".." in windows.parts:
+    relative = PurePath(name) if own else PureWindowsPath(name)  # the latter knows both slashes, and drives
+    if relative.drive or relative.root or ".." in relative.parts:
         raise ValueError(f"expected a file name inside {folder}, got {name!r}")
-    path = Path(folder, *windows.parts)
+    path = Path(folder, *relative.parts)
     try:
         inside = path.resolve().is_relative_to(Path(folder).resolve())
     except (OSError, RuntimeError, UnicodeError) as error:  # a loop of links, or no name for this system
@@ -87,6 +89,22 @@ def within(folder: Pathish, name: Any) -> Path:
     if not inside:
         raise ValueError(f"expected a file inside {folder}, but {name!r} is a link to {path.resolve()}")
     return path
+
+
+def make_folder(root: Pathish, name: Pathish) -> None:
+    """Make a folder below `root`, with those above it.
+
+    Raises:
+        OSError: it cannot be made, or a symbolic link leads out of `root`; names it.
+    """
+    folder, root = Path(root, name), Path(root).resolve()
+    try:
+        real = folder.resolve()
+    except RuntimeError as error:  # a loop of links, in older Pythons
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(folder)) from error
+    if not real.is_relative_to(root):
+        raise OSError(errno.EINVAL, f"expected a folder inside {root}, got a link to {real}", os.fspath(folder))
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -164,6 +182,8 @@ class _Staged:
         self._temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
         with naming(path):
             check_name(path)
+            if self._temporary.is_symlink():  # none of ours
+                self._temporary.unlink()
             self._file = locked(self._temporary)
             self._status = os.fstat(self._file.fileno())
 
@@ -240,13 +260,15 @@ def naming(path: Path) -> Iterator[None]:
 def locked(path: Path) -> BinaryIO:
     """The regular file of this name, made if missing, open for reading and appending and locked.
 
+    A link is not followed: what is written would land where it leads.
+
     Raises:
-        OSError: it cannot be opened, or (Busy) another process has locked it.
+        OSError: it cannot be opened, is a link or no regular file, or (Busy) another process has locked it.
     """
     while True:
         with contextlib.suppress(FileNotFoundError):
-            _refuse_special(path.stat(), os.fspath(path))
-        file = path.open("a+b")
+            _refuse_special(path.lstat(), os.fspath(path))
+        file = open(path, "a+b", opener=_open_itself)  # noqa: SIM115
         try:
             lock(file)
             with contextlib.suppress(FileNotFoundError):
@@ -256,6 +278,10 @@ def locked(path: Path) -> BinaryIO:
             file.close()
             raise
         file.close()  # its writer has just given it another name
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def sha256(path: Pathish) -> str:

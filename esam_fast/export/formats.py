@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from esam_fast import _check
-from esam_fast._files import Pathish, write_all
+from esam_fast._files import Pathish, make_folder, write_all
 from esam_fast.export import as_json, coco_results, cvat, geojson, labelme, labels_file, marked, panoptic, yolo
 from esam_fast.export.entities import Entities
 
@@ -56,11 +56,10 @@ FORMATS: dict[str, Callable[[Entities, str, str], Files]] = {
 
 def save(entities: Entities, folder: Pathish, stem: str, formats: Iterable[str], file_name: str) -> list[Path]:
     """Write the files of one image, all or none, and return their paths; see `EntityMap.save`."""
-    folder, contents = Path(folder), dict[Pathish, bytes]()
+    made = Files()
     for name in formats:
-        made = FORMATS[_check.choice("formats", name, FORMATS)](entities, stem, file_name)
-        contents.update((folder / path, data) for path, data in made.items())
-    for path in contents:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_all(contents)
-    return [Path(path) for path in contents]
+        made |= FORMATS[_check.choice("formats", name, FORMATS)](entities, stem, file_name)
+    for path in made:
+        make_folder(folder, Path(path).parent)
+    write_all({Path(folder, path): data for path, data in made.items()})
+    return [Path(folder, path) for path in made]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._files import Pathish, open_regular, parse_json, write_all, write_bytes
+from esam_fast._files import Pathish, make_folder, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, of_size
 from esam_fast.render import entity_colours, shrunk
@@ -40,7 +40,7 @@ class Writer:
 
     def __init__(self, folder: Pathish, title: str, about: Mapping[str, Any] | None = None) -> None:
         self._folder = Path(folder)
-        (self._folder / "report" / "images").mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder, "report/images")
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
     def add(self, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> None:
@@ -86,7 +86,7 @@ def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, enti
         f"report/images/{key}_thumb.jpg": data.jpeg(thumbnail, 78),
         f"report/images/{key}.js": data.script("image", head, head | data.of_image(image, entities, colours)),
     }
-    (Path(folder) / "report" / "images").mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "report/images")
     write_all({Path(folder) / path: content for path, content in contents.items()})
     return list(contents)
 
@@ -117,7 +117,7 @@ def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | 
 
 def copy_page(folder: Path, names: tuple[str, ...]) -> None:
     """Copy files of the page: HTML into the folder, what it loads into folder/report."""
-    (folder / "report").mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "report")
     page = resources.files("esam_fast.report") / "page"
     for name in names:
         target = folder / name if name.endswith(".html") else folder / "report" / name

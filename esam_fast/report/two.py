@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._files import Pathish, write_all
+from esam_fast._files import Pathish, make_folder, write_all
 from esam_fast.changes import changes
 from esam_fast.entities import EntityMap
 from esam_fast.render import entity_colours, shrunk
@@ -44,7 +44,7 @@ def compare(
         like = (a.labels, entity_colours(image, a.labels)) if sides else None
         side = data.layer(image, labels, entity_colours(image, labels, like=like, count=len(result)))
         sides.append(side | {"name": _check.instance("names", given, str), "areas": result.areas.tolist()})
-    (folder / "report" / "compare").mkdir(parents=True, exist_ok=True)
+    make_folder(folder, "report/compare")
     copy_page(folder, _PAGE)
     write_all(
         {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check, render, report
-from esam_fast._files import Pathish, check_name, write_all, write_bytes
+from esam_fast._files import Pathish, check_name, make_folder, write_all, write_bytes
 from esam_fast.entities import EntityMap
 from esam_fast.export import as_json, coco_results, cvat, marked, picture
 from esam_fast.export.formats import FORMATS, Files
@@ -72,7 +72,7 @@ class Outputs:
         Raises:
             OSError: a name is too long or a folder's, or that of a picture that is no result; names the path.
         """
-        Path(out, job.name).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out, Path(job.name).parent)
         for beside in self.beside(job.name):
             _check_result(os.path.join(out, beside))
 
@@ -99,11 +99,10 @@ class Outputs:
             written["report"] = report.add(out, job.file_name, image, entities)
         if self.cutouts:
             written["cutouts"] = _write_cutouts(Path(out), f"cutouts/{job.name}", image, entities)
-        contents: dict[Pathish, bytes] = {
-            Path(out, path): data for files in made.values() for path, data in files.items()
-        }
-        for folder in {Path(path).parent for path in contents}:
-            folder.mkdir(parents=True, exist_ok=True)
+        data = {path: content for files in made.values() for path, content in files.items()}
+        for folder in {Path(path).parent for path in data}:
+            make_folder(out, folder)
+        contents: dict[Pathish, bytes] = {Path(out, path): content for path, content in data.items()}
         for path in contents:
             _check_result(os.fspath(path))  # which of two suffixes a label map has, only its labels tell
         write_all(contents)
@@ -133,7 +132,7 @@ def _check_result(path: str) -> None:
 def _write_cutouts(out: Path, folder: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
     """Write each entity as a picture, and remove those of an earlier result that had more."""
     paths = [f"{folder}/{entity.label}.png" for entity in entities]
-    (out / folder).mkdir(parents=True, exist_ok=True)
+    make_folder(out, folder)
     for label, path in enumerate(paths, start=1):
         write_bytes(out / path, marked(picture(".png", entities.cutout(image, label))))
     for old in (out / folder).glob("*.png"):

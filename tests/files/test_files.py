@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from esam_fast import _files
-from esam_fast._files import Busy, lock, open_regular, read_json, sha256, within, write_bytes
+from esam_fast._files import Busy, lock, locked, make_folder, open_regular, read_json, sha256, within, write_bytes
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders, and links need rights")
 
@@ -186,3 +186,41 @@ def test_json_over_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(_files, "MAX_JSON_BYTES", 5)
     with pytest.raises(ValueError, match="at most 5 bytes"):
         read_json(tmp_path / "x.json")
+
+
+@posix
+def test_a_name_of_this_system_may_hold_a_backslash(tmp_path):
+    assert within(tmp_path, "a\\b.json", own=True) == tmp_path / "a\\b.json"
+    for name in ("../a", "/a", "a/../../b"):
+        with pytest.raises(ValueError, match="expected a file name inside"):
+            within(tmp_path, name, own=True)
+
+
+@posix
+def test_no_link_leads_a_writer_elsewhere(tmp_path):
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_bytes(b"precious")
+    out.mkdir()
+    (out / f".{hashlib.sha256(b'a.png').hexdigest()[:16]}.tmp").symlink_to(victim)
+    write_bytes(out / "a.png", b"result")
+    assert not (out / "a.png").is_symlink()
+    assert (out / "a.png").read_bytes() == b"result"
+    (out / "manifest.jsonl").symlink_to(victim)
+    with pytest.raises(OSError, match="expected a regular file, got a link"):
+        locked(out / "manifest.jsonl")
+    assert victim.read_bytes() == b"precious"
+
+
+@posix
+def test_folders_are_made_inside_only(tmp_path):
+    make_folder(tmp_path / "out", "a/b")
+    make_folder(tmp_path / "out", "a/b")
+    (tmp_path / "out" / "inside").symlink_to("a")
+    make_folder(tmp_path / "out", "inside/c")
+    assert (tmp_path / "out" / "a" / "c").is_dir()
+    (tmp_path / "out" / "link").symlink_to(tmp_path)
+    (tmp_path / "out" / "loop").symlink_to("loop")
+    for name in ("link", "link/x", "../x", tmp_path / "x", "loop/x"):
+        with pytest.raises(OSError, match=r"got a link to|symbolic links"):
+            make_folder(tmp_path / "out", name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
