@@ -71,6 +71,7 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
         if "cvat" in kinds:
             found.made.append(_cvat(done))
         if "yolo" in kinds:
+            _files.make_folder(out, "yolo")
             found.made.append(Path(out, "yolo", "data.yaml"))
             _files.write_bytes(found.made[-1], yolo.DATASET)
         if "report" in kinds:
@@ -143,13 +144,15 @@ class _Done:
     def contents(self, kind: str) -> Iterator[tuple[int, Path, bytes]]:
         """The path and content of the file of each image that has this output; those without are told."""
         for number, entry in self.each(kind):
-            (path,) = entry["outputs"][kind]
-            try:
-                path = within(self.out, path)
-                with _files.open_regular(path) as file:
-                    yield number, path, file.read()
-            except (OSError, ValueError) as error:
-                self.missing.append(reason(error))
+            for name in entry["outputs"][kind]:
+                try:
+                    path = within(self.out, name, own=True)
+                    with _files.open_regular(path) as file:
+                        content = file.read()
+                except (OSError, ValueError) as error:
+                    self.missing.append(reason(error))
+                else:
+                    yield number, path, content
 
 
 def _coco(done: _Done) -> Path:
@@ -181,6 +184,7 @@ def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, A
 
 
 def _cvat(done: _Done) -> Path:
+    _files.make_folder(done.out, "cvat")
     path = Path(done.out, "cvat", "annotations.xml")
     with _files.writing(path) as file:
         file.write(cvat.START.encode())

@@ -34,9 +34,9 @@ class Shard(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Shard:
         """From "I/N"; raises ValueError."""
-        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text, re.ASCII)
         if not found or not int(found[1]) < int(found[2]):
-            raise ValueError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+            raise ValueError(f"expected I/N with I from 0 to N - 1, and N below 100,000, got {text!r}")
         return cls(int(found[1]), int(found[2]))
 
     def holds(self, file_name: str) -> bool:
@@ -79,10 +79,10 @@ def find(
 
 
 def count(inputs: Iterable[str], out: str, *, listed: str | None = None, shard: Shard | None = None) -> int | None:
-    """About how many images `find` gives, by names alone; None where only the end of stdin would tell."""
+    """About how many images `find` gives, by names alone; None where the list can be read only once."""
     total = 0
     if listed is not None:
-        if listed == "-":
+        if listed == "-" or not os.path.isfile(listed):  # a pipe: what is read here would be missing in the run
             return None
         with open(listed, "rb") as file:
             total = sum(1 for line in file if line.strip())
@@ -226,7 +226,9 @@ def _of_list(listed: str, root: str | None, teller: Teller) -> Iterator[Job]:
         for path in _lines(file):
             any_ = True
             folder, name = os.path.split(path)
-            if _relative(folder, root).split("/")[0] == "..":
+            if "\0" in path:
+                teller.fail(f"--files-from {listed}: expected a path, got {path[:80]!r}")
+            elif _relative(folder, root).split("/")[0] == "..":
                 teller.fail(f"{path}: expected a file in {root}, to which names are relative")
             elif is_own(path):
                 teller.note(f"{path}: passed over, since it is a result of esam-fast")

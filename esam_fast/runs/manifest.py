@@ -27,6 +27,11 @@ Entry = dict[str, Any]
 time (when, seconds since 1970); and then either error, or width, height, entities, covered, prompts, seconds, and
 outputs: paths in the run's folder by what was asked for."""
 
+_ALWAYS: dict[str, Any] = {"path": str, "file_name": str, "run": str, "time": (int, float)}
+_FAILED = {"error": str}
+_DONE = dict.fromkeys(("size", "mtime_ns", "width", "height", "entities"), int) | {
+    "covered": float, "seconds": float, "outputs": dict
+}  # fmt: skip
 _OFFSET_BITS = 48
 
 
@@ -44,7 +49,8 @@ def all_in(out: Pathish) -> dict[Path, Shard | None]:
     found: dict[Path, Shard | None] = {}
     for path in sorted(Path(out).glob("manifest*.jsonl")):
         if match := re.fullmatch(r"manifest(?:-(\d+)-of-(\d+))?\.jsonl", path.name):
-            found[path] = None if match[1] is None else Shard(int(match[1]), int(match[2]))
+            with contextlib.suppress(ValueError):  # a name that no shard writes
+                found[path] = None if match[1] is None else Shard.parse(f"{match[1]}/{match[2]}")
     return found
 
 
@@ -176,7 +182,20 @@ def entry_of(line: bytes) -> Entry | None:
         entry = _files.parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
-    return entry if isinstance(entry, dict) and {"file_name", "run", "time"} <= entry.keys() else None
+    return entry if isinstance(entry, dict) and _is_whole(entry) else None
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether an entry holds what a run writes, so that whoever reads it need not ask again."""
+    kinds = _ALWAYS | (_FAILED if "error" in entry else _DONE)
+    outputs = entry.get("outputs", {})
+    if not (all(isinstance(entry.get(name), kind) for name, kind in kinds.items()) and isinstance(outputs, dict)):
+        return False
+    try:
+        os.fsencode(entry["file_name"])
+    except UnicodeEncodeError:  # no name of a file
+        return False
+    return all(isinstance(paths, list) and all(isinstance(path, str) for path in paths) for paths in outputs.values())
 
 
 def _key(file_name: str) -> int:

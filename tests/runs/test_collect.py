@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -125,6 +126,41 @@ def test_a_manifest_leads_to_no_file_outside(segment):
     path.write_text(path.read_text().replace('"a.json"', '"../secret.json"'))
     assert "expected a file name inside out" in collect("out").missing[0]
     assert "secret" not in Path("out/coco.json").read_text()
+
+
+def test_outputs_of_another_number(segment):
+    segment()
+    path = Path("out/manifest.jsonl")
+    path.write_text(path.read_text().replace('["a.json"]', "[]").replace('["b.json"]', '["b.json", "none.json"]'))
+    assert collect("out").missing == [f"{Path('out/none.json')}: No such file or directory"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a backslash is no character of a name there")
+def test_a_backslash_in_a_name(segment):
+    save(Path("in/d\\e.png"))
+    segment()
+    assert collect("out").missing == []
+    assert len(COCO("out/coco.json").getAnnIds(imgIds=3)) == 3
+
+
+@pytest.mark.parametrize("name", ["0-of-999999999", "7-of-3", f"0-of-{'9' * 200}", "0-of-\u0663"])
+def test_names_that_no_shard_writes(segment, name):
+    segment()
+    Path(f"out/manifest-{name}.jsonl").touch()
+    assert collect("out").missing == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["sub", "yolo", "cvat", "cutouts", "report"])
+def test_no_link_leads_out_of_the_folder(segment, name):
+    Path("elsewhere").mkdir()
+    Path("out").mkdir()
+    Path("out", name).symlink_to("../elsewhere")
+    outputs = Outputs(("labels", "coco", "yolo", "cvat"), cutouts=True, report=True)
+    told = [entry["error"] for entry in segment(outputs=outputs) if "error" in entry]
+    assert len(told) == (2 if name == "sub" else 4)
+    assert all("expected a folder inside" in error for error in told)
+    assert list(Path("elsewhere").iterdir()) == []
 
 
 def test_no_run_at_all(photos):

@@ -79,9 +79,9 @@ def test_shards_are_a_partition_by_the_hash_of_the_name(tree):
         assert all(int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == k for name in names)
 
 
-@pytest.mark.parametrize("text", ["3/3", "1", "-1/2", "1/0", "a/b", "1/2/3", ""])
+@pytest.mark.parametrize("text", ["3/3", "1", "-1/2", "1/0", "a/b", "1/2/3", "", "0/100000"])
 def test_shards_that_are_none(text):
-    with pytest.raises(ValueError, match="expected I/N with I from 0 to N - 1, got "):
+    with pytest.raises(ValueError, match="expected I/N with I from 0 to N - 1, and N below 100,000, got "):
         Shard.parse(text)
     assert Shard.parse("0/1") == (0, 1)
 
@@ -159,3 +159,17 @@ def test_a_result_is_not_to_replace_an_image_further_down(tree):
     assert next(jobs).name == "a"
     with pytest.raises(Refused, match=r"in/c/w\.png is an input and would be replaced"):
         list(jobs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pipes in folders")
+def test_a_list_that_is_read_only_once_is_left_to_the_run(tree):
+    os.mkfifo("pipe")
+    assert listing.count(["in"], "out", listed="pipe") is None
+
+
+def test_a_zero_byte_in_a_list_is_told(tree):
+    Path("list").write_bytes(b"in/a.jpg\n\0.png\nin/none.jpg\n")
+    told = []
+    jobs = list(listing.find(["in"], "out", Teller(told.append, told.append), listed="list"))
+    assert [job.file_name for job in jobs] == ["a.jpg", "none.jpg"]
+    assert [line.split(",")[0] for line in told] == ["--files-from list: expected a path"]

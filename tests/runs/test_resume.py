@@ -12,6 +12,7 @@ from small_runs import contents, save
 
 from esam_fast import EmrConfig, EsamConfig, MmgConfig
 from esam_fast.runs import manifest as manifests
+from esam_fast.runs.collect import collect
 from esam_fast.runs.listing import Shard
 from esam_fast.runs.manifest import Conflict, Manifest
 from esam_fast.runs.outputs import Outputs
@@ -177,6 +178,22 @@ def test_lines_of_others_are_passed_over(segment):
     assert segment() == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file_name": 5}, {"file_name": "\ud900.png"}, {"time": "late"}, {"path": None}, {"run": {}}, {"size": "9"},
+        {"mtime_ns": None}, {"width": [1]}, {"seconds": "1"}, {"covered": 10**400}, {"outputs": 5}, {"outputs": ["a"]},
+        {"outputs": {"coco": "a.json"}}, {"outputs": {"coco": [5]}}, {"error": 5}, {"error": "", "outputs": 5},
+    ],
+)  # fmt: skip
+def test_a_line_with_rubbish_is_passed_over(segment, change):
+    segment()
+    path = Path("out/manifest.jsonl")
+    path.write_text(path.read_text() + json.dumps({**lines()[0], "time": 1e12, **change}) + "\n")
+    assert segment() == []
+    assert collect("out").missing == []
+
+
 def test_shards_know_what_the_whole_run_did_and_the_other_way(segment):
     segment()
     assert segment(shard=Shard(0, 2)) == segment(shard=Shard(1, 2)) == []
@@ -199,7 +216,8 @@ def test_a_second_writer_is_refused(photos):
 def test_many_entries_are_found(photos):
     made = Made({"segmenter": "x"}, {})
     manifest = Manifest("out", made)
-    about = {"run": made.hash, "size": 1, "mtime_ns": 2, "outputs": {}}
+    about = {"path": "a", "run": made.hash, "size": 1, "mtime_ns": 2, "width": 1, "height": 1, "entities": 0}
+    about |= {"covered": 0.0, "seconds": 0.1, "outputs": {}}
     for k in range(3000):
         manifest.add({"file_name": f"{k % 1000}.png", "time": k, "number": k, **about})
     manifest.close()
