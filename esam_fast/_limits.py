@@ -40,6 +40,7 @@ MAX_CONFIG_BYTES = 1 << 20  # of a config.json beside it; SAM's have some 7 KB
 MAX_ZIP_DIRECTORY_BYTES = 10_000_000  # an official checkpoint's has 60 KB
 MAX_PICKLE_BYTES = 10_000_000  # what names the tensors of a .pth; an official one's has 70 KB
 MAX_TENSOR_BYTES = 2 * 5120 * 1280 * 4  # the widest layer of vit_h
+MAX_TENSORS = 20_000  # that a checkpoint names; vit_h has 594, and an optimizer's state two for each
 MAX_CHECKPOINT_BYTES = 11_000_000_000  # four times vit_h
 
 MAX_PLANE_PIXELS = (1 << 29) - 1  # and of each side; more than an image may have

@@ -60,6 +60,7 @@ def _check_zip(path: Path, file: BinaryIO, size: int) -> None:
         raise WeightsError(f"{path} is damaged: its ZIP directory cannot be read") from error
     if not whole:
         raise _cut_off(path, size)
+    _check_count(path, len(members))
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED:
             raise WeightsError(f"{path} is not a checkpoint: its member {member.filename!r} is compressed")
@@ -103,6 +104,7 @@ def _check_safetensors(path: Path, file: BinaryIO, size: int) -> None:
         raise WeightsError(_other_kind(path)) from error
     if not isinstance(header, dict):
         raise WeightsError(_other_kind(path))
+    _check_count(path, len(header))
     end = 0
     for name, entry in header.items():
         if name == "__metadata__":
@@ -122,6 +124,14 @@ def _offsets(entry: Any) -> tuple[int, int]:
     if isinstance(offsets, list) and len(offsets) == 2 and all(type(offset) is int for offset in offsets):
         return offsets[0], offsets[1]
     return -1, -1
+
+
+def _check_count(path: Path, count: int) -> None:
+    if count > _limits.MAX_TENSORS:
+        raise WeightsError(
+            f"{path} is not a checkpoint of SAM: it holds {count} parts, and none of SAM's more than "
+            f"{_limits.MAX_TENSORS}"
+        )
 
 
 def _check_part(path: Path, what: str, size: int, *, pickled: bool = False) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ _NAMES = (
     (".layer_norm", ".norm"),
 )  # fmt: skip
 _MLP = re.compile(
-    r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.(proj_in|layers\.(\d+)|proj_out)\.(\w+)"
+    r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.(proj_in|layers\.([0-9]{1,3})|proj_out)\.(\w+)"
 )
 
 
@@ -55,13 +56,16 @@ def official_names(names: Iterable[str]) -> dict[str, str]:
     Two of transformers' names mean the same tensor, the position encoding. A name that is not known stays as it is.
     """
     names = list(names)
-    return {name: _official(name, names) for name in names}
+    mlps = (_MLP.fullmatch(name) for name in names)
+    inner = Counter(mlp[1] for mlp in mlps if mlp and mlp[3] and mlp[4] == "weight")
+    return {name: _official(name, inner) for name in names}
 
 
-def _official(name: str, names: list[str]) -> str:
+def _official(name: str, inner_layers: Mapping[str, int]) -> str:
+    """One name; `inner_layers` of each MLP, by the MLP's name, lie between its first and last."""
     if mlp := _MLP.fullmatch(name):
         head, layer, number, kind = mlp.groups()
-        inner = sum(other.startswith(f"{head}.layers.") and other.endswith(".weight") for other in names)
+        inner = inner_layers.get(head, 0)
         place = {"proj_in": 0, "proj_out": inner + 1}.get(layer, int(number or 0) + 1)
         return f"{head}.layers.{place}.{kind}"
     for theirs, official in _NAMES:

@@ -49,6 +49,8 @@ BAD = {
     "true.safetensors": safetensors(tensor(False, True), 8),
     "huge.safetensors": safetensors(tensor(0, 1 << 62), 8),
     "wide.safetensors": safetensors(tensor(0, MAX_TENSOR_BYTES + 1), 8),
+    "many.safetensors": safetensors({str(i): {"data_offsets": [0, 0]} for i in range(20_001)}),
+    "many.pth": archive(*((f"a/data/{i}", b"") for i in range(20_001))),
     "deep.safetensors": safetensors(b'{"a":' + b"[" * 200_000),
     "nan.safetensors": safetensors(b'{"a": NaN}'),
     "bytes.safetensors": safetensors(b'{"\xff\xfe": 1}'),

@@ -177,6 +177,7 @@ def test_other_forms_of_the_same_weights(tmp_path: Path, form: str, monkeypatch:
         ({"vision_config": {"hidden_act": "relu"}}, r"vision_config: hidden_act: expected 'gelu', got 'relu'"),
         ({"vision_config": {"num_hidden_layers": 10**9}}, "num_hidden_layers: expected a whole number from 1 to 256"),
         ({"vision_config": {"hidden_size": "768"}}, "hidden_size: expected another type, got '768'"),
+        ({"vision_config": {"mlp_ratio": 10**400}}, "mlp_ratio: expected a positive number"),
         ({"vision_config": {"num_attention_heads": 7}}, "do not fit"),
         ({"mask_decoder_config": {"num_attention_heads": 7}}, r"config\.json describes no SAM"),
         ({"vision_config": {"num_hidden_layers": 3}}, r"not a checkpoint of vit_b: \d+ tensors do not fit"),

@@ -149,10 +149,10 @@ class _Section:
         return int(value)
 
     def real(self, name: str, default: float) -> float:
-        value = float(self.value(name, (int, float), default))
-        if not 0 < value < _MOST:
+        value = self.value(name, (int, float), default)
+        if not 0 < value < _MOST:  # before it becomes a float, which holds no number of 400 digits
             raise self._wrong(name, "a positive number", value)
-        return value
+        return float(value)
 
     def expect(self, name: str, only: str) -> None:
         value = self.value(name, str, only)
