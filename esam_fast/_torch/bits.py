@@ -39,8 +39,8 @@ def put(out: Array, values: Tensor) -> None:
 
 def unpack(words: Tensor, pixels: int) -> Tensor:
     """The bits of words int64 [N, W]: bool [N, pixels]."""
-    if len(words) == 0:
-        return words.new_zeros((0, pixels), dtype=torch.bool)
+    if words.numel() == 0:  # no masks, or of no pixels
+        return words.new_zeros((len(words), pixels), dtype=torch.bool)
     octets = words.contiguous().view(torch.uint8)[..., None]  # little-endian
     bits = (octets >> torch.arange(8, dtype=torch.uint8, device=words.device)) & 1
     return bits.view(torch.bool).flatten(1)[:, :pixels]
@@ -48,6 +48,8 @@ def unpack(words: Tensor, pixels: int) -> Tensor:
 
 def pack(bits: Tensor) -> Tensor:
     """Words int64 [N, ceil(pixels / 64)] of bool [N, pixels]."""
+    if bits.numel() == 0:  # no masks, or of no pixels
+        return torch.zeros((len(bits), -(-bits.shape[1] // 64)), dtype=torch.int64, device=bits.device)
     octets = F.pad(bits, (0, -bits.shape[1] % 64)).unflatten(1, (-1, 8)).to(torch.uint8)
     weights = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=bits.device)
     return (octets * weights).sum(-1, dtype=torch.uint8).view(torch.int64)

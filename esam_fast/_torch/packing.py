@@ -30,7 +30,7 @@ def measure(words: Array, h: int, w: int, area: Int64s, box: Int32s) -> None:
     """Area [N] and box [N, 4] of words [N, W]."""
     packed = tensor(words)
     for part in chunks(len(packed), h * w):
-        _measure(unpack(packed[part], h * w).reshape(-1, h, w), area[part], box[part])
+        _measure(unpack(packed[part], h * w).unflatten(1, (h, w)), area[part], box[part])
 
 
 def to_labels(masks: Masks, labels: Array) -> None:

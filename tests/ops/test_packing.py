@@ -66,6 +66,14 @@ def test_empty_masks(backend):
     assert (packed.area.tolist(), stability.tolist()) == ([0], [0.0])
 
 
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0)])
+@pytest.mark.parametrize("n", [0, 2])
+def test_grids_without_pixels(backend, n, shape):
+    area, box = measure(np.zeros((n, 0), np.uint64), shape, backend=backend)
+    assert (area.tolist(), box.tolist()) == ([0] * n, [[0, 0, 0, 0]] * n)
+    assert pack_logits(np.zeros((n, *shape), np.float32), backend=backend)[0].area.tolist() == [0] * n
+
+
 def test_nan_is_not_set(backend):
     logits = np.full((1, 4, 4), np.nan, np.float32)
     logits[0, 1, 1:3] = [2, np.inf]
