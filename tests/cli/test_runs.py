@@ -202,7 +202,7 @@ def test_several_devices_give_what_one_gives(photos):
         (["--devices", "cpu", "--device", "cpu"], "Error: give either --device or --devices"),
         (["--device", "bogus"], "device must be "),
         (["--device", "bogus", "--segmenter", "auto"], "device "),
-        (["--shard", "2/2"], "Error: --shard: expected I/N with I from 0 to N - 1, got '2/2'"),
+        (["--shard", "2/2"], "Error: --shard: expected I/N with I from 0 to N - 1, and N below 100,000, got '2/2'"),
         (["--format", "labels,xml"], "Error: --format: formats must be one of labels, coco, "),
         (["--format", ""], "Error: --format: formats must hold at least one of labels, "),
         (["--tile", "64", "--overlap", "64"], "Error: --overlap must be less than --tile, got 64 and 64"),
