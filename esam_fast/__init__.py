@@ -16,7 +16,7 @@ _HOMES = {
     "EmrConfig": "config",
     "UsrConfig": "config",
     "SuperpixelConfig": "config",
-    "MaskGrid": "masks",
+    "MaskGrid": "grid",
     "PackedMasks": "masks",
     "PointMasks": "masks",
     "EntityMap": "entities",
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from esam_fast.config import SuperpixelConfig as SuperpixelConfig
     from esam_fast.config import UsrConfig as UsrConfig
     from esam_fast.entities import EntityMap as EntityMap
+    from esam_fast.grid import MaskGrid as MaskGrid
     from esam_fast.images import load_image as load_image
-    from esam_fast.masks import MaskGrid as MaskGrid
     from esam_fast.masks import PackedMasks as PackedMasks
     from esam_fast.masks import PointMasks as PointMasks
     from esam_fast.pipeline import Esam as Esam

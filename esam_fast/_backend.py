@@ -13,6 +13,7 @@ from typing import Any
 
 from esam_fast import _arrays, _check
 from esam_fast._arrays import Array, Device
+from esam_fast._limits import MAX_THREADS
 from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
@@ -44,7 +45,7 @@ def check(backend: str | None) -> str | None:
         ValueError: there is no such backend. BackendUnavailable: it is not here.
     """
     if backend is not None:
-        if backend not in BACKENDS:
+        if not isinstance(backend, str) or backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)} or None, got {backend!r}")
         if not _is_here(backend):
             here = ", ".join(available())
@@ -60,6 +61,8 @@ def resolve(backend: str | None, like: Array = None) -> str:
         BackendUnavailable: it is not here.
     """
     device = _arrays.place(like)
+    if device is not None and device.type not in ("cpu", "cuda"):
+        raise ValueError(f"masks must be on the CPU or a CUDA device, got {device}: decisions need float64")
     able = _HOST if device is None else ("cuda", "torch") if device.type == "cuda" else ("torch",)
     if check(backend) is None:
         return next(name for name in able if _is_here(name))
@@ -179,10 +182,10 @@ def set_num_threads(n: int) -> None:
     """Use `n` threads in native and numba kernels (default: the cores this process may run on).
 
     Raises:
-        TypeError: n is not a whole number. ValueError: n is below 1.
+        TypeError: n is not a whole number. ValueError: n is below 1, or over 4096.
     """
     global _num_threads
-    _num_threads = _check.integer("n", n, 1)
+    _num_threads = _check.integer("n", n, 1, MAX_THREADS)
 
 
 def get_num_threads() -> int:

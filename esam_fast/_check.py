@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from esam_fast import _arrays
-from esam_fast._limits import MAX_PLANE_PIXELS
+from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_PLANE_PIXELS
 
 T = TypeVar("T")
 
@@ -19,7 +19,8 @@ T = TypeVar("T")
 def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
     """`value` as a C-contiguous, aligned array, if it has exactly this dtype and shape.
 
-    A length that is None or a letter may be any. Those called h and w, in capitals or not, are of one plane.
+    A length that is None or a letter may be any. Those called h and w are of a plane that kernels work on, H and W of
+    an image or a label map; see `_limits`.
     """
     expected = np.dtype(dtype)
     if not isinstance(value, np.ndarray) or value.dtype != expected:
@@ -134,14 +135,14 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     return number
 
 
-def plane(name: str, value: Any) -> tuple[int, int]:
-    """The shape (h, w) of a mask, an image or a label map."""
+def plane(name: str, value: Any, most: int = MAX_PLANE_PIXELS) -> tuple[int, int]:
+    """The shape (h, w) of a plane of at most so many pixels."""
     try:
         h, w = value
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be two whole numbers, height and width, got {_brief(value)}") from None
     h, w = integer(f"{name}[0]", h, 0), integer(f"{name}[1]", w, 0)
-    _pixels(name, h, w)
+    _pixels(name, h, w, most)
     return h, w
 
 
@@ -166,9 +167,9 @@ def rows(name: str, value: Any, n: int) -> NDArray[Any]:
     raise TypeError(f"{name} must be an array of whole numbers [M] or of bool [{n}], got {came}")
 
 
-def _pixels(name: str, h: int, w: int) -> None:
-    if max(h, w, h * w) > MAX_PLANE_PIXELS:
-        raise ValueError(f"{name} must have at most {MAX_PLANE_PIXELS} pixels, got {_brief(h)} x {_brief(w)}")
+def _pixels(name: str, h: int, w: int, most: int) -> None:
+    if max(h, w, h * w) > most:
+        raise ValueError(f"{name} must have at most {most} pixels, got {_brief(h)} x {_brief(w)}")
 
 
 def _brief(value: Any) -> str:
@@ -185,6 +186,7 @@ def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
     ):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name} must have shape [{wanted}], got {list(value.shape)}")
-    if "w" in shape or "W" in shape:
-        h, w = (have for want, have in zip(shape, value.shape, strict=True) if want in ("h", "w", "H", "W"))
-        _pixels(name, h, w)
+    for sides, most in (("hw", MAX_PLANE_PIXELS), ("HW", MAX_DIVIDED_PIXELS)):
+        if sides[1] in shape:
+            h, w = (value.shape[shape.index(side)] for side in sides)
+            _pixels(name, h, w, most)

@@ -140,25 +140,46 @@ def write_all(contents: Mapping[Pathish, bytes]) -> None:
             file.publish()
 
 
+@contextlib.contextmanager
+def writing(path: Pathish) -> Iterator[BinaryIO]:
+    """A file to be written bit by bit, which takes its name at the end: whole, or not at all if the block raises.
+
+    Raises:
+        OSError: see `write_all`.
+    """
+    staged = _Staged(Path(path))
+    try:
+        with staged.filling() as file:
+            yield file
+        staged.publish()
+    finally:
+        staged.discard()
+
+
 class _Staged:
     """A temporary file beside `path`, locked, that is to take its name."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.tmp")
-        with _names(path):
+        with naming(path):
             check_name(path)
             self._file = locked(self._temporary)
             self._status = os.fstat(self._file.fileno())
 
     def fill(self, data: bytes) -> None:
-        with _names(self._path):
+        with self.filling() as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def filling(self) -> Iterator[BinaryIO]:
+        with naming(self._path):
             self._file.truncate(0)
-            self._file.write(data)
+            yield self._file
             self._file.flush()
 
     def publish(self) -> None:
-        with _names(self._path):
+        with naming(self._path):
             if sys.platform == "win32":  # it renames no open file
                 self._file.close()
             os.replace(self._temporary, self._path)
@@ -208,7 +229,7 @@ def check_name(path: Pathish) -> None:
 
 
 @contextlib.contextmanager
-def _names(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Let an error of the system name this path instead of a temporary file."""
     try:
         yield

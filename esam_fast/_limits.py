@@ -8,9 +8,10 @@ Checkpoints. A .pth is a ZIP archive of stored members, a .safetensors file a he
 official model is larger than MAX_TENSOR_BYTES in float64; training adds gradients and an optimizer's moments, which
 MAX_CHECKPOINT_BYTES allows for.
 
-Calls. Kernels hold places in a mask, a label map or an image in 32 bits, and twice as many edges beside them: none has
-more than MAX_PLANE_PIXELS, on any backend. What only a number asks for (labels to measure, neighbours to find) is
-limited too; what arrays ask for is there already.
+Calls. Kernels hold places in a plane (a mask, logits, an image for superpixels) in 32 bits, with four edges each: it
+has at most MAX_PLANE_PIXELS, on every backend. Label maps and images that are only looked through may have
+MAX_DIVIDED_PIXELS. What only a number asks for (labels to measure, neighbours to find) is limited too; what arrays ask
+for is there already.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ SCANNED_PIXELS_PER_BYTE = 2_000
 MAX_TIFF_TAG_BYTES = 16 << 20  # a byte count for each tile of 16 x 16 pixels
 
 MAX_HEADER_BYTES = 100_000_000  # of a .safetensors file; the format's own
+MAX_CONFIG_BYTES = 1 << 20  # of a config.json beside it; SAM's have some 7 KB
 MAX_ZIP_DIRECTORY_BYTES = 10_000_000  # an official checkpoint's has 60 KB
 MAX_PICKLE_BYTES = 10_000_000  # what names the tensors of a .pth; an official one's has 70 KB
 MAX_TENSOR_BYTES = 2 * 5120 * 1280 * 4  # the widest layer of vit_h
@@ -42,9 +44,11 @@ MAX_CHECKPOINT_BYTES = 11_000_000_000  # four times vit_h
 
 MAX_PLANE_PIXELS = (1 << 29) - 1  # and of each side; more than an image may have
 MAX_GRID_SIDE = 1 << 15  # of a segmenter's grid: the sums that find a mask's centre stay in int64
-MAX_MASKS = 1 << 24  # masks, labels or groups that a number asks for
+MAX_MASKS = 1 << 20  # masks, labels or groups that a number asks for
 MAX_PAIRS = 1 << 28  # of masks, or of vectors and neighbours: 2 GB of float64
 MAX_NEIGHBOURS = 1024  # of a superpixel
 MAX_SIGMA = 100.0  # of a smoothing, in pixels; its time grows with it
 MAX_POINTS_PER_SIDE = 1024  # of a grid of prompts
 MAX_FLOAT32 = 3.4e38  # of a number that kernels take as float32
+MAX_CROP_LAYERS = 8  # of the official generator; each has four times as many crops
+MAX_THREADS = 4096

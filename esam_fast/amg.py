@@ -1,4 +1,4 @@
-"""The drop-in for segment_anything's SamAutomaticMaskGenerator, and its records in other libraries' clothes."""
+"""The drop-in for segment_anything's SamAutomaticMaskGenerator."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check, export, rle
+from esam_fast._limits import MAX_CROP_LAYERS, MAX_POINTS_PER_SIDE
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import as_rgb
 from esam_fast.pipeline import Esam
+from esam_fast.records import Record
+from esam_fast.records import to_transformers as to_transformers  # its place before
 from esam_fast.segmenters.protocol import Segmenter, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, mmg
-
-Record = dict[str, Any]
 
 MODES = ("entities", "amg", "object")
 
@@ -36,7 +37,8 @@ class EsamMaskGenerator:
     """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
 
     Args:
-        model: a SAM or SAM 2 (SAM2Base) model object, or anything with the `Segmenter` protocol.
+        model: a SAM or SAM 2 (SAM2Base) model object, transformers' SamModel, or anything with the `Segmenter`
+            protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
         pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, those of
@@ -97,7 +99,7 @@ class EsamMaskGenerator:
         self.mode = mode
         self.output_mode = output_mode
         self.segmenter = _segmenter(model, device, dtype)
-        self._sam = model if self.segmenter is not model else None
+        self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
@@ -105,7 +107,7 @@ class EsamMaskGenerator:
                 raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
             from esam_fast.segmenters.sam.official_amg import AmgSettings
 
-            layers = _whole("crop_n_layers", crop_n_layers, 0)
+            layers = _whole("crop_n_layers", crop_n_layers, 0, MAX_CROP_LAYERS)
             self._settings = AmgSettings(
                 point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
                 crop_n_layers=layers,
@@ -139,11 +141,12 @@ class EsamMaskGenerator:
         )
         self._esam = Esam(self.segmenter, config, backend)
 
-    def generate(self, image: NDArray[Any]) -> list[Record]:
+    def generate(self, image: Any) -> list[Record]:
         """Masks of an image, one record each, by score descending ("amg": in the official generator's order).
 
         Args:
-            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` accepts. It is never changed.
+            image: uint8 [H, W, 3] RGB, or what else `esam_fast.images.as_rgb` takes: a path, a PIL image, a torch
+                tensor. It is never changed.
 
         Returns:
             Records with segmentation (bool [H, W], or a run-length code), area (pixels), bbox (x y width height in
@@ -185,20 +188,6 @@ class EsamMaskGenerator:
         ]
 
 
-def to_transformers(records: list[Record]) -> dict[str, Any]:
-    """Records of "binary_mask" mode as the mask-generation pipeline of transformers returns them.
-
-    Returns:
-        A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
-    """
-    import torch
-
-    return {
-        "masks": [record["segmentation"] for record in records],
-        "scores": torch.tensor([record["predicted_iou"] for record in records], dtype=torch.float32),
-    }
-
-
 def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     """MMG's object masks (docs/ALGORITHM.md, MMG, step 3), each as a map of its own, since they may overlap."""
     config, backend = esam.config, esam.backend
@@ -216,11 +205,14 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
 def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
-    if all(hasattr(model, part) for part in ("image_encoder", "prompt_encoder", "mask_decoder")):
+    encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
+    if encoded and all(hasattr(model, part) for part in ("prompt_encoder", "mask_decoder")):
         from esam_fast.segmenters.sam import SamSegmenter
 
         kind = SamSegmenter
-    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")):
+    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")) or (
+        hasattr(getattr(model, "vision_encoder", None), "backbone")  # transformers' Sam2Model
+    ):
         from esam_fast.segmenters.sam2 import Sam2Segmenter
 
         kind = Sam2Segmenter
@@ -244,7 +236,8 @@ def _point_grids(
     from esam_fast.segmenters.sam.official_amg import point_grid
 
     if per_side is not None:
-        per_side = _whole("points_per_side", per_side, 1)
+        per_side = _whole("points_per_side", per_side, 1, MAX_POINTS_PER_SIDE)
+        downscale = _whole("crop_n_points_downscale_factor", downscale, 1)
         counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
         if counts[-1] == 0:
             raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
@@ -252,13 +245,16 @@ def _point_grids(
     grids = tuple(np.asarray(grid, np.float64) for grid in given or ())
     if len(grids) <= layers:
         raise ValueError(f"point_grids must have {layers + 1} grids, one a crop layer, got {len(grids)}")
+    for i, grid in enumerate(grids):
+        if grid.ndim != 2 or grid.shape[1] != 2 or not np.isfinite(grid).all():
+            raise ValueError(f"point_grids[{i}] must be finite, of shape [N, 2], got shape {list(grid.shape)}")
     return grids
 
 
-def _whole(name: str, value: Any, least: int) -> int:
+def _whole(name: str, value: Any, least: int, most: int | None = None) -> int:
     """A whole number in any clothes that the official generator takes: 4, 4.0, an array or a tensor of one."""
     value = value.item() if getattr(value, "ndim", None) == 0 else value
-    return _check.integer(name, int(value) if isinstance(value, float) and value.is_integer() else value, least)
+    return _check.integer(name, int(value) if isinstance(value, float) and value.is_integer() else value, least, most)
 
 
 def _real(name: str, value: Any) -> float:

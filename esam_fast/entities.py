@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from esam_fast import _check, export, render
 from esam_fast.export.entities import outline
 from esam_fast.export.formats import save
+from esam_fast.images import TiffWindows, of_size
 from esam_fast.masks import Bool, Float, Int, Labels, MaskGrid, ScoredMasks
 from esam_fast.polygons import Outline
 
@@ -148,26 +149,27 @@ class EntityMap:
         box = self.boxes[self._known(label) - 1]
         return outline(self.labels, box, label, _check.at_least("tolerance", tolerance, 0))
 
-    def cutout(self, image: NDArray[np.uint8], label: int) -> NDArray[np.uint8]:
+    def cutout(self, image: NDArray[np.uint8] | TiffWindows, label: int) -> NDArray[np.uint8]:
         """Entity `label` alone, cropped to its box, transparent around it: uint8 [h, w, 4] RGBA.
 
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map.
+            image: uint8 [H, W, 3] RGB, the image of this map, or its file as `esam_fast.images.open_image` gives it.
             label: 1..K.
 
         Raises:
             TypeError, ValueError: not such an image. IndexError: there is no such entity.
         """
         x0, y0, x1, y1 = self.boxes[self._known(label) - 1].tolist()
-        image = self._own(image)
-        alpha = (self.labels[y0:y1, x0:x1] == label).astype(np.uint8) * np.uint8(255)
-        return np.dstack([image[y0:y1, x0:x1], alpha])
+        seen = self._own(image)[y0:y1, x0:x1]
+        return np.dstack([seen, (self.labels[y0:y1, x0:x1] == label).astype(np.uint8) * np.uint8(255)])
 
-    def plot(self, image: NDArray[np.uint8], ids: bool = False) -> NDArray[np.uint8]:
+    def plot(self, image: NDArray[np.uint8] | TiffWindows, ids: bool = False) -> NDArray[np.uint8]:
         """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
 
+        An image of more than 8192 pixels a side is reduced to at most 4096.
+
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map.
+            image: uint8 [H, W, 3] RGB, the image of this map, or its file as `esam_fast.images.open_image` gives it.
             ids: write each label into its entity.
 
         Raises:
@@ -188,8 +190,8 @@ class EntityMap:
         Args:
             folder: where to.
             stem: the files' name without a suffix.
-            formats: "labels" (STEM.png, uint16), "coco" (STEM.json, results records), and, each in a folder of its own
-                name, "panoptic", "yolo", "labelme", "geojson" and "cvat".
+            formats: "labels" (STEM.png, uint16; STEM.tif, uint32, above 65,535 entities), "coco" (STEM.json, results
+                records), and, each in a folder of its own name, "panoptic", "yolo", "labelme", "geojson" and "cvat".
             file_name: of the image, for the formats that name it; left out, STEM.jpg.
 
         Returns:
@@ -244,5 +246,5 @@ class EntityMap:
             raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
         return number
 
-    def _own(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return _check.array("image", image, np.uint8, (*self.labels.shape, 3))
+    def _own(self, image: Any) -> NDArray[np.uint8] | TiffWindows:
+        return of_size(image, *self.labels.shape)

@@ -1,4 +1,4 @@
-"""The things that travel between stages: bit-packed masks, the grid they live on, and a segmenter's answers."""
+"""The things that travel between stages: bit-packed masks, and a segmenter's answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check
 from esam_fast._arrays import Array, Device
-from esam_fast._limits import MAX_GRID_SIDE, MAX_MASKS, MAX_PLANE_PIXELS, MAX_POINTS_PER_SIDE
+from esam_fast._limits import MAX_MASKS
+from esam_fast.grid import MaskGrid as MaskGrid
 
 Bool = NDArray[np.bool_]
 Float = NDArray[np.float32]
@@ -64,6 +65,9 @@ class PackedMasks:
             if isinstance(array, np.ndarray):
                 array.flags.writeable = False
         self.__dict__.update(words=words, area=area, box=box, shape=shape)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set(**state)  # a copy's arrays are read-only, too
 
     @classmethod
     def _known(cls, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> PackedMasks:
@@ -157,6 +161,9 @@ class PackedMasks:
 
     def pixels(self, i: int) -> Int:
         """Flat grid indices of the pixels of mask `i`, ascending."""
+        i, n = _check.integer("i", i, -(2**63)), len(self)
+        if not -n <= i < n:
+            raise IndexError(f"i must lie in [{-n}, {n}), got {i}")
         _, y0, _, y1 = self.box[i].tolist()
         first, last = y0 * self.shape[1] // 64, (y1 * self.shape[1] + 63) // 64
         words = _arrays.host_words(self.words[i, first:last]).astype("<u8", copy=False)
@@ -239,76 +246,6 @@ def words_per_mask(shape: tuple[int, int]) -> int:
 def by_score(scores: Float) -> Int:
     """Visiting order: score descending, then index ascending."""
     return np.argsort(-scores, kind="stable").astype(np.int64, copy=False)
-
-
-@dataclass(frozen=True)
-class MaskGrid:
-    """The plane a segmenter answers on, and how it lies over the image.
-
-    Attributes:
-        height, width: of the grid, in grid pixels.
-        content_height, content_width: the part that shows image, in grid units (float: SAM pads, then divides);
-            grid row i is content when i + 0.5 < content_height, columns likewise.
-        image_height, image_width: of the image, in image pixels.
-    """
-
-    height: int
-    width: int
-    content_height: float
-    content_width: float
-    image_height: int
-    image_width: int
-
-    def __post_init__(self) -> None:
-        for name, most in (
-            ("height", MAX_GRID_SIDE), ("width", MAX_GRID_SIDE),
-            ("image_height", MAX_PLANE_PIXELS), ("image_width", MAX_PLANE_PIXELS),
-        ):  # fmt: skip
-            object.__setattr__(self, name, _check.integer(name, getattr(self, name), 1, most))
-        _check.plane("(height, width)", self.shape)
-        _check.plane("(image_height, image_width)", (self.image_height, self.image_width))
-        for name, limit in (("content_height", self.height), ("content_width", self.width)):
-            value = _check.real(name, getattr(self, name))
-            if not 1e-9 < value <= limit:
-                raise ValueError(f"{name} must lie in (1e-09, {limit}], got {value!r}")
-            object.__setattr__(self, name, value)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.height, self.width
-
-    @property
-    def rows(self) -> int:
-        """Number of content rows."""
-        return max(1, min(self.height, int(np.ceil(self.content_height - 0.5))))
-
-    @property
-    def cols(self) -> int:
-        """Number of content columns."""
-        return max(1, min(self.width, int(np.ceil(self.content_width - 0.5))))
-
-    def point_grid(self, n: int) -> Float:
-        """n x n points ((i + 0.5) / n * W, (j + 0.5) / n * H), row by row: float32 [n * n, 2] x y, image pixels."""
-        n = _check.integer("n", n, 1, MAX_POINTS_PER_SIDE)
-        steps = (np.arange(n) + 0.5) / n
-        x, y = np.meshgrid(steps * self.image_width, steps * self.image_height)
-        return np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float32)
-
-    def pixels(self, points: Float) -> Int:
-        """Flat index (row * width + column) of the grid pixel that each point [N, 2] falls in: int64 [N]."""
-        xy = _check.finite("points", points, ("N", 2)).astype(np.float64)
-        col = np.floor(xy[:, 0] * self.content_width / self.image_width).clip(0, self.width - 1)
-        row = np.floor(xy[:, 1] * self.content_height / self.image_height).clip(0, self.height - 1)
-        return row.astype(np.int64) * self.width + col.astype(np.int64)
-
-    def points(self, pixels: Int) -> Float:
-        """Image point over the centre of each grid pixel: float32 [N, 2] x y."""
-        pixels = _check.indices("pixels", pixels, 0, self.height * self.width, ("N",))
-        row, col = np.divmod(pixels, self.width)
-        x = (col + 0.5) * self.image_width / self.content_width
-        y = (row + 0.5) * self.image_height / self.content_height
-        return np.stack([x, y], axis=-1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._arrays import Array
+from esam_fast._limits import MAX_THREADS
 from esam_fast._prefetch import in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
-from esam_fast.images import TiffWindows, as_rgb, load_image, open_image
+from esam_fast.images import TiffWindows, as_array, as_rgb, open_image
 from esam_fast.masks import MaskGrid, by_score
 from esam_fast.ops import entity_planes
-from esam_fast.segmenters.protocol import Segmenter, gpu, thresholds
+from esam_fast.segmenters.protocol import Segmenter, check_segmenter, gpu, thresholds
 from esam_fast.session import Session
 from esam_fast.stages import draw, emr, gallery, mmg, usr
 from esam_fast.stages.handover import Entities, Gallery, Levels, guided
@@ -44,18 +45,18 @@ class Esam:
             "torch" bring masks that are on the host to the GPU, or into torch, first.
 
     Raises:
-        TypeError: config is not an EsamConfig. ValueError: unknown backend.
+        TypeError: config is not an EsamConfig, or segmenter no segmenter. ValueError: unknown backend.
         BackendUnavailable: a backend asked for by name is not here.
     """
 
     def __init__(self, segmenter: Segmenter, config: EsamConfig | None = None, backend: str | None = None) -> None:
-        self.segmenter = segmenter
+        self.segmenter = check_segmenter(segmenter)
         self.config = EsamConfig() if config is None else _check.instance("config", config, EsamConfig)
         self.backend = _backend.check(backend)
 
     def segment(
         self,
-        image: NDArray[Any] | TiffWindows | str | os.PathLike[str],
+        image: Any,
         *,
         keep_stages: bool = False,
         tile: int | None = None,
@@ -69,10 +70,10 @@ class Esam:
         alike, where they overlap, are one.
 
         Args:
-            image: an array (see `esam_fast.images.as_rgb` for what is accepted; uint8 [H, W, 3] RGB is used as it
-                is), the path of an image file, or what `esam_fast.images.open_image` gives. It is never changed.
-                With `tile`, a TIFF file in tiles or strips is read by windows, and the limit of pixels that a file
-                may have holds for a window.
+            image: the path of a file, a NumPy array (uint8 [H, W, 3] RGB is used as it is), a PIL image, a torch tensor
+                or nested lists (see `esam_fast.images.as_rgb`), or what `esam_fast.images.open_image` gives. It is
+                never changed. With `tile`, a TIFF file in tiles or strips is read by windows, and the limit of pixels
+                that a file may have holds for a window.
             keep_stages: also return the intermediate masks of each stage; not with `tile` or `wrap`.
             tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
             overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
@@ -93,7 +94,7 @@ class Esam:
 
     def segment_many(
         self,
-        images: Iterable[NDArray[Any] | str | os.PathLike[str]],
+        images: Iterable[Any],
         *,
         workers: int = 2,
         progress: Literal[True] | Callable[[int, int | None], object] | None = None,
@@ -108,25 +109,26 @@ class Esam:
         be endless; it is asked for the next one from the caller's thread.
 
         Args:
-            images: paths and arrays, as `segment` takes them.
+            images: paths, arrays and whatever else `segment` takes.
             workers: threads that read and decode.
             progress: called with (images done, all images; None: not known) before each result is handed out. True:
                 a tqdm bar.
             tile, overlap, wrap: see `segment`.
 
         Yields:
-            (key, EntityMap or Exception); key is the path as it was given, or for an array its index in `images`.
+            (key, EntityMap or Exception); key is the path as it was given, or for what is none its index in `images`.
 
         Raises:
             TypeError, ValueError: an argument that cannot be used, at once. KeyboardInterrupt, and whatever `images`
             itself raises, at the next result. No thread is left then, nor when the caller stops early (`close`); the
             image being segmented is finished first.
         """
-        _check.integer("workers", workers, 1)
+        _check.integer("workers", workers, 1, MAX_THREADS)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
-            raise TypeError(f"images must be an iterable of paths and arrays, got {type(images).__name__}")
-        if isinstance(images, np.ndarray) and images.ndim < 4:
-            raise ValueError(f"images must be several images, got one array of shape {list(images.shape)}")
+            raise TypeError(f"images must be an iterable of images, got {type(images).__name__}")
+        shape = getattr(images, "shape", None)
+        if shape is not None and len(shape) < 4:
+            raise ValueError(f"images must be several images, got one of shape {list(shape)}")
         if not (progress is None or progress is True or callable(progress)):
             raise TypeError(f"progress must be None, True or callable, got {type(progress).__name__}")
         return self._many(images, workers, progress, Views(tile, overlap, wrap))
@@ -245,15 +247,16 @@ class Esam:
         return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
 
 
-def _opened(
-    image: NDArray[Any] | TiffWindows | str | os.PathLike[str], views: Views
-) -> NDArray[np.uint8] | TiffWindows:
+def _opened(image: Any, views: Views) -> NDArray[np.uint8] | TiffWindows:
     """An image as RGB; if it is to be divided, as it is where its views can be read or converted one by one."""
-    if isinstance(image, (str, os.PathLike)):
-        return load_image(image) if views.tile is None else open_image(image)
+    if views.tile is not None and isinstance(image, (str, os.PathLike)):
+        return open_image(image)
     if isinstance(image, TiffWindows):
         return image if views.tile is not None else image[:]
-    by_pixel = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.size > 0 and not views.whole
+    if views.whole or isinstance(image, (str, os.PathLike)):
+        return as_rgb(image)
+    image = as_array(image)
+    by_pixel = image.dtype == np.uint8 and image.size > 0
     if by_pixel and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 2, 3, 4))):
         return image
     return as_rgb(image)

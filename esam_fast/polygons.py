@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
+
 Ring = NDArray[np.float32]  # [N, 2] x y, its end not repeated
 Outline = list[tuple[Ring, list[Ring]]]  # for each piece its outer ring and its holes
 
@@ -27,7 +29,16 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 1.0) -> Outline:
     Returns:
         Pairs of the outer ring, float32 [N, 2] x y without a repeated end, and the holes; in raster order of the
         pieces' first pixels.
+
+    Raises:
+        TypeError: wrong dtype. ValueError: wrong shape or range.
     """
+    mask = _check.array("mask", mask, np.bool_, ("H", "W"))
+    tolerance = _check.at_least("tolerance", tolerance, 0)
+    if mask.size == 0:
+        return []
+    while tolerance > sum(mask.shape):  # no ring keeps three corners, and OpenCV knows a largest number
+        tolerance /= 2
     _, piece = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     found: dict[int, list[Ring]] = {}
     for ring, (x, y) in _rings(mask):

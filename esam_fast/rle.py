@@ -5,19 +5,26 @@ Runs go down the columns, the first one of zeros. Counts are a list of int, or c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
+from esam_fast import _check
+from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_MASKS
+
 Code = dict[str, Any]
+
+_BLOCK = 1 << 22  # pixels of a label map at a time
+_BATCH = 1000  # codes whose counts are held as lists at a time
 
 
 def encode(mask: NDArray[np.bool_]) -> Code:
     """The code of one mask bool [H, W]."""
+    mask = _check.array("mask", mask, np.bool_, ("H", "W"))
     return from_changes(np.flatnonzero(np.diff(mask.T.reshape(-1), prepend=False)), mask.shape)
 
 
@@ -28,33 +35,73 @@ def from_changes(changes: NDArray[np.int64], shape: tuple[int, ...]) -> Code:
     return {"size": [height, width], "counts": counts if counts[-1] else counts[:-1]}
 
 
-def of_labels(labels: NDArray[np.int32], count: int) -> list[Code]:
-    """The codes of labels 1..count of a label map [H, W].
+def of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
+    """The codes of labels 1..count of a label map [H, W], one after the other.
 
     All in one pass: a mask is a list of runs in column order, and so is the label map.
     """
-    flat = np.ascontiguousarray(labels.T).reshape(-1)
-    edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
-    runs = np.stack([edges[:-1], edges[1:]], axis=1)
-    owner = flat[runs[:, 0]]
+    labels = _check.array("labels", labels, np.int32, ("H", "W"))
+    count = _check.integer("count", count, 0, MAX_MASKS)
+    if 0 in labels.shape:
+        raise ValueError(f"labels must have at least one pixel, got shape {list(labels.shape)}")
+    height, width = labels.shape
+    begins, owners = [], []
+    step = max(1, _BLOCK // height)
+    for left in range(0, width, step):
+        flat = labels[:, left : left + step].T.ravel()
+        edges = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+        begins.append(edges + left * height)
+        owners.append(flat[edges])
+    begin, owner = np.concatenate(begins), np.concatenate(owners)
+    new = np.diff(owner, prepend=-1) != 0  # a run that goes on in the next block is one
+    begin, owner = begin[new], owner[new]
+    end = np.append(begin[1:], labels.size)
     order = np.argsort(owner, kind="stable")
     splits = np.searchsorted(owner[order], np.arange(1, count + 2))
-    return [
-        from_changes(runs[order[first:last]].reshape(-1), labels.shape) for first, last in pairwise(splits.tolist())
-    ]
+    return (
+        from_changes(np.stack([begin[runs], end[runs]], axis=1).ravel(), (height, width))
+        for runs in (order[first:last] for first, last in pairwise(splits.tolist()))
+    )
 
 
 def decode(code: Code) -> NDArray[np.bool_]:
-    """The mask bool [H, W] of a code that is not compressed."""
-    height, width = code["size"]
-    ones = np.arange(len(code["counts"])) % 2 == 1
-    return np.ascontiguousarray(np.repeat(ones, code["counts"]).reshape(width, height).T)
+    """The mask bool [H, W] of a code that is not compressed.
+
+    Raises:
+        TypeError, ValueError: no such code, or runs that are not of all its pixels.
+    """
+    height, width, runs = _runs(code)
+    ones = np.arange(len(runs)) % 2 == 1
+    return np.ascontiguousarray(np.repeat(ones, runs).reshape(width, height).T)
 
 
-def compress(codes: list[Code]) -> list[Code]:
-    """The codes of masks of one size with their counts as COCO's string."""
-    packed = coco_mask.frPyObjects(codes, *codes[0]["size"]) if codes else []
+def compress(codes: Iterable[Code]) -> list[Code]:
+    """The codes of masks of one size with their counts as COCO's string.
+
+    Raises:
+        TypeError, ValueError: see `decode`; codes of several sizes.
+    """
+    codes, packed, sizes = iter(codes), [], set[tuple[int, int]]()
+    while batch := list(islice(codes, _BATCH)):
+        sizes.update(_runs(code)[:2] for code in batch)
+        if len(sizes) > 1:
+            raise ValueError(f"codes must be of one size, got {sorted(sizes)}")
+        packed += coco_mask.frPyObjects(batch, *batch[0]["size"])
     return [{"size": code["size"], "counts": code["counts"].decode()} for code in packed]
+
+
+def _runs(code: Code) -> tuple[int, int, NDArray[np.int64]]:
+    """Height, width, and the runs of a code, which must be those of all its pixels."""
+    if not (isinstance(code, dict) and {"size", "counts"} <= code.keys()):
+        raise TypeError(f"a code must be a dict with size and counts, got {type(code).__name__}")
+    height, width = _check.plane("size", code["size"], MAX_DIVIDED_PIXELS)
+    runs = np.array(code["counts"]) if isinstance(code["counts"], list) else None
+    if runs is None or runs.ndim != 1 or (runs.dtype.kind not in "iu" and runs.size):
+        raise TypeError("counts must be a list of whole numbers that int64 holds")
+    pixels = height * width
+    if (runs.size and (runs.min() < 0 or runs.max() > pixels)) or runs.sum() != pixels:
+        raise ValueError(f"counts must be runs of {height} x {width}, {pixels} pixels in all")
+    return height, width, runs.astype(np.int64, copy=False)
 
 
 def run_lengths(texts: Sequence[str | bytes]) -> list[NDArray[np.int64]]:

@@ -7,7 +7,9 @@ where the native module is. "cuda" is the same on a GPU.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 
 import numpy as np
 import pytest
@@ -16,6 +18,14 @@ from hypothesis import settings
 from esam_fast import _backend, _cuda
 from esam_fast._backend import available
 
+if "ESAM_TEST_CORE" in os.environ:  # a native module built otherwise; see sanitize_native.py
+    spec = spec_from_file_location("esam_fast._core", os.environ["ESAM_TEST_CORE"])
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["esam_fast._core"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["esam_fast._core"])
+
+os.environ["HF_HUB_CACHE"] = os.devnull  # a model in this user's cache is none of the tests'
 SEED = os.environ.get("ESAM_TEST_SEED")  # fresh inputs; without it they are always the same
 settings.register_profile("tests", deadline=None, derandomize=SEED is None, max_examples=40, print_blob=True)
 settings.load_profile("tests")

@@ -50,15 +50,20 @@ def small_sam2(seed: int = 0, *, side: int = 256, **changes: Any) -> Any:
         "sam_mask_decoder_extra_args": {"dynamic_multimask_via_stability": True},
     }  # fmt: skip
     model = SAM2Base(ImageEncoder(hiera, neck, scalp=1), None, None, **{**arguments, **changes})
+    spread_all(model)
+    return model.eval()
+
+
+def spread_all(model: Any) -> None:
+    """Random values where initialisation leaves zeros or little."""
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "pos_embed" in name:
+            if "pos_embed" in name or name.startswith(("no_mem", "no_memory")):
                 weight.copy_(torch.randn_like(weight) * 0.3)
             elif weight.dim() > 1:
                 weight.mul_(1.7)
             else:
                 weight.add_(torch.randn_like(weight) * 0.2)
-    return model.eval()
 
 
 def predictor(model: Any, image: np.ndarray | None = None, **arguments: Any) -> Any:

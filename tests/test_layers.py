@@ -22,13 +22,13 @@ LAYERS = [
     "_arrays",
     "_files _limits _prefetch",
     "_check",
-    "config",
+    "config grid",
     "_core",
     "_backend",
     "masks changes",
     "_numba _torch _cuda",
     "ops",
-    "superpixels images rle weights polygons",
+    "superpixels images rle weights polygons records",
     "export",
     "render",
     "entities",
@@ -40,8 +40,10 @@ LAYERS = [
     "evaluate",
     "profiling",
     "report",
+    "runs",
     "esam_fast",  # the facade: its names, for users
     "cli",
+    "__main__",
 ]
 ROW = {room: row for row, rooms in enumerate(LAYERS) for room in rooms.split()}
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -138,7 +140,7 @@ def test_only_arrays_and_the_gpu_backends_ask_for_torch() -> None:
         str(path.relative_to(PACKAGE)) for path in FILES if any(name.split(".")[0] == "torch" for name in imports(path))
     }
     elsewhere = {name for name in asking if not name.startswith(("segmenters/sam/", "segmenters/sam2/", "_torch/"))}
-    assert elsewhere == {"_arrays.py", "_cuda.py", "amg.py", "profiling/hardware.py"}
+    assert elsewhere == {"_arrays.py", "_cuda.py", "records.py", "profiling/hardware.py"}
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "stages").glob("*.py")), ids=lambda p: p.name)

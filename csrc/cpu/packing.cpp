@@ -38,6 +38,24 @@ std::uint64_t bits_at(const std::uint64_t* words, std::size_t bit, std::size_t s
   return bits;
 }
 
+// The extent of a mask whose rows are whole words, `row` of them; columns [row] is overwritten.
+Extent whole_words(const std::uint64_t* words, int h, int row, std::uint64_t* columns) {
+  Extent extent;
+  extent.area = simd().and_count(words, words, static_cast<std::size_t>(h) * row);
+  std::fill_n(columns, row, 0);
+  for (int y = 0; y < h; ++y, words += row) {
+    std::uint64_t any = 0;
+    for (int k = 0; k < row; ++k) columns[k] |= words[k], any |= words[k];
+    if (any) extent.y0 = std::min(extent.y0, y), extent.y1 = y + 1;
+  }
+  for (int k = 0; k < row; ++k)
+    if (columns[k]) {
+      extent.x0 = std::min(extent.x0, 64 * k + std::countr_zero(columns[k]));
+      extent.x1 = 64 * (k + 1) - std::countl_zero(columns[k]);
+    }
+  return extent;
+}
+
 std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
 
 }  // namespace
@@ -80,11 +98,16 @@ void measure(Array<const std::uint64_t, 2> masks, int h, int w, std::int64_t* ar
   const std::int64_t n = masks.shape[0];
   const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
   parallel_for(n, worth(0.03 * h * w), [&](std::int64_t first, std::int64_t last) {
+    std::vector<std::uint64_t> columns(w % 64 ? 0 : w / 64);
     for (std::int64_t i = first; i < last; ++i) {
       Extent extent;
-      for (int y = 0; y < h; ++y)
-        for (int x = 0; x < w; x += 64)
-          extent.add(bits_at(words + i * stride, static_cast<std::size_t>(y) * w + x, stride) & low_bits(w - x), x, y);
+      if (w % 64 == 0)
+        extent = whole_words(words + i * stride, h, w / 64, columns.data());
+      else
+        for (int y = 0; y < h; ++y)
+          for (int x = 0; x < w; x += 64)
+            extent.add(bits_at(words + i * stride, static_cast<std::size_t>(y) * w + x, stride) & low_bits(w - x), x,
+                       y);
       extent.store(area + i, box + 4 * i);
     }
   });

@@ -15,6 +15,7 @@ from esam_fast.cli.compare import compare
 from esam_fast.cli.demo import demo
 from esam_fast.cli.evaluate import evaluate, resize_lr
 from esam_fast.cli.info import info
+from esam_fast.cli.merge import merge
 from esam_fast.cli.profile import profile
 from esam_fast.cli.segment import segment
 from esam_fast.cli.weights import weights
@@ -39,11 +40,12 @@ class _Group(click.Group):
 def main() -> None:
     """Segment every entity of an image, without training.
 
-    Exit status: 0 done, 1 some inputs failed (each is named), 2 bad usage.
+    Exit status: 0 done, 1 some inputs failed (each is named), 2 bad usage, 130 stopped by Ctrl-C.
     """
 
 
 main.add_command(segment)
+main.add_command(merge)
 main.add_command(demo)
 main.add_command(compare)
 main.add_command(profile)

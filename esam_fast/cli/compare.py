@@ -41,15 +41,15 @@ def compare(image: Path, a: str, b: str, out: Path, debug: bool, **model: Any) -
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):
         from esam_fast import Esam, load_image, report
-        from esam_fast.cli import record
         from esam_fast.evaluate.caching import CachingSegmenter
+        from esam_fast.runs import record
         from esam_fast.segmenters.protocol import gpu
 
         pixels = load_image(image)
         remembers = CachingSegmenter(esam.segmenter, gpu(esam.segmenter))
         first, second = (Esam(remembers, config, esam.backend).segment(pixels) for config in configs)
         names = (_name(model["settings"], a), _name(model["settings"], b))
-        record.write(out, esam, [image], a=a, b=b)
+        record.write(out, record.made_by(esam), [image], a=a, b=b)
         page = report.compare(out, pixels, first, second, names)
         found = report.changes(first.labels, second.labels)._asdict()
     for side, name, result in zip("ab", names, (first, second), strict=True):

@@ -29,6 +29,6 @@ PHOTO = Path(__file__).parents[1] / "demo" / "coffee.jpg"
 @click.pass_context
 def demo(context: click.Context, /, out: Path, **options: Any) -> None:
     """Segment the photograph that comes with esam-fast: needs no download. The same as segment --steps on it."""
-    context.invoke(segment, inputs=(str(PHOTO),), out=out, steps=True, **options)
+    context.invoke(segment, inputs=(str(PHOTO),), out=out, steps=True, overwrite=True, **options)
     overlay, steps = (out / f"{PHOTO.stem}{suffix}" for suffix in (run.OVERLAY, run.STEPS))
     click.echo(printable(f"Look at {overlay} and, stage by stage, {steps}"))

@@ -74,9 +74,9 @@ def profile(
         from tqdm import tqdm
 
         from esam_fast import _files, profiling
-        from esam_fast.cli import record
         from esam_fast.export import write_bytes
         from esam_fast.images import load_image
+        from esam_fast.runs import record
 
         pixels = [load_image(image) for image in images]
         before = None if old is None else _files.read_json(old)
@@ -95,7 +95,7 @@ def profile(
         if report is not None:
             write_bytes(report, json.dumps(found, indent=1).encode())
         if out is not None:
-            record.write(out, esam, images)
+            record.write(out, record.made_by(esam), images)
             write_bytes(out / TABLE, f"{text}\n".encode())
             write_bytes(out / PAGE, profiling.page(found, compared, "" if old is None else old.name).encode())
             write_bytes(out / TRACE, json.dumps(profiling.trace(measured)).encode())

@@ -13,8 +13,8 @@ _NAME = click.argument("name", metavar="NAME", type=click.Choice(list(store.MODE
 def weights() -> None:
     """List, find or download the official weights of SAM and SAM 2.1.
 
-    They are kept in the user's cache directory, or in the folder that ESAM_WEIGHTS_DIR names. NAME is one that `list`
-    shows.
+    They are kept in the user's cache directory, or in the folder that ESAM_WEIGHTS_DIR names; the cache of the Hugging
+    Face hub is looked into as well. NAME is one that `list` shows.
     """
 
 
@@ -24,7 +24,8 @@ def list_() -> None:
     here = store.available()
     click.echo(f"in {store.folder()}")
     for name, model in store.MODELS.items():
-        state = here[name].name if name in here else "not here"
+        found = here.get(name)
+        state = "not here" if found is None else found.name if found.parent == store.folder() else str(found)
         click.echo(f"{name:<22}  {model.size / 1e6:>6.0f} MB  {state:<26}  {model.url}")
 
 

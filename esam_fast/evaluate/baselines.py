@@ -112,6 +112,6 @@ METHODS = {
 def _drawn(esam: Esam, session: Session, masks: ScoredMasks) -> Iterator[tuple[rle.Code, float]]:
     """Each mask at the image's resolution, from its logits, with its score; those that end up empty are left out."""
     for one, plane in session.planes(masks):
-        code = rle.of_labels(host(draw_labels(plane, session.grid, backend=esam.backend)), 1)[0]
+        (code,) = rle.of_labels(host(draw_labels(plane, session.grid, backend=esam.backend)), 1)
         if len(code["counts"]) > 1:
             yield code, float(one.scores[0])

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from esam_fast import _files, weights
+from esam_fast import _files
 from esam_fast._version import __version__
 from esam_fast.config import EsamConfig
 from esam_fast.evaluate.truth import Dataset
@@ -34,19 +34,19 @@ def of_segmenter(segmenter: Segmenter, checkpoint: str | None) -> dict[str, Any]
     device = getattr(segmenter, "device", None)
     return {
         "segmenter": segmenter.name,
-        "weights": {path.name: _files.sha256(path) for path in _weights(segmenter.name, checkpoint)},
+        "weights": {path.name: _files.sha256(path) for path in _weights(segmenter, checkpoint)},
         "device": getattr(device, "type", "cpu"),
         "dtype": str(getattr(segmenter, "dtype", None)),
     }
 
 
-def _weights(name: str, checkpoint: str | None) -> list[Path]:
+def _weights(segmenter: Segmenter, checkpoint: str | None) -> list[Path]:
     """The files of a segmenter's weights."""
     if checkpoint is not None:
         path = Path(checkpoint)
         return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-    if name == "regions":
+    if segmenter.name == "regions":
         folder = Path(__file__).parents[1] / "segmenters" / "regions"
         return [folder / "calibration.json", folder / "contours.onnx"]
-    found = weights.find(name) if name in weights.MODELS else None
+    found: Path | None = getattr(segmenter, "checkpoint", None)
     return [] if found is None else [found]

@@ -222,8 +222,7 @@ def _folder(path: Path) -> Results:
         name = file.relative_to(path).with_suffix("").as_posix()
         if not any(part.startswith(".") for part in name.split("/")) and name.split("/")[0] not in _OTHER_FOLDERS:
             files[name] = file
-    panoptic = {f"{name}_panoptic" for name in files}
-    own = {name: file for name, file in files.items() if name not in _OTHER_FILES | panoptic}
+    own = {name: file for name, file in files.items() if name not in _OTHER_FILES}
     if not own and "coco" in files:
         return _file(files["coco"])
     if not own:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from esam_fast import rle
 from esam_fast._files import Pathish, open_regular, write_all
 from esam_fast._files import write_bytes as write_bytes
 from esam_fast.export.entities import Entities
+from esam_fast.export.labels import MARK, MOST_IN_PNG, chunk, deep_tiff, gray_png, panoptic_png
 
+MAX_MASK_BYTES = 16 << 30
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
-_MARK = b"result of esam-fast"
 CATEGORY = {"id": 1, "name": "entity", "supercategory": "entity", "isthing": 1, "color": [120, 120, 120]}
 
 
@@ -67,7 +67,13 @@ def segmentations(labels: NDArray[np.int32], boxes: NDArray[np.int32], output_mo
     """The masks of a label map [H, W], whose labels 1..K have these boxes [K, 4], in one of AMG's OUTPUT_MODES."""
     if output_mode != "binary_mask":
         codes = rle.of_labels(labels, len(boxes))
-        return rle.compress(codes) if output_mode == "coco_rle" else codes
+        return rle.compress(codes) if output_mode == "coco_rle" else list(codes)
+    size = len(boxes) * labels.size
+    if size > MAX_MASK_BYTES:
+        raise ValueError(
+            f"expected at most {MAX_MASK_BYTES >> 30} GB of masks, got {size >> 30} for {len(boxes)} entities of "
+            f"{labels.shape[1]} x {labels.shape[0]} pixels: run-length codes are small (output_mode='coco_rle')"
+        )
     masks = []
     for label, (x0, y0, x1, y1) in enumerate(boxes.tolist(), start=1):
         mask = np.zeros(labels.shape, np.bool_)
@@ -82,19 +88,22 @@ def encode_labels(labels: NDArray[np.int32], count: int) -> list[rle.Code]:
 
 
 def write_labels(path: Pathish, labels: NDArray[np.int32]) -> None:
-    """Write a label map [H, W] as 16-bit gray PNG, 0 where there is no entity.
+    """Write a label map [H, W], 0 where there is no entity: 16-bit gray PNG, or 32-bit gray TIFF if the suffix is .tif.
 
     Raises:
         ValueError: a label does not fit 16 bits. OSError: the file cannot be written.
     """
-    write_bytes(path, labels_png(labels))
+    write_bytes(path, deep_tiff(labels) if Path(path).suffix == ".tif" else labels_png(labels))
 
 
 def labels_png(labels: NDArray[np.int32]) -> bytes:
-    """The file that `write_labels` writes."""
-    if labels.max() > 65535:
-        raise ValueError(f"labels must be at most 65535 for a 16-bit PNG, got {labels.max()} entities")
-    return _encoded(".png", labels.astype(np.uint16))
+    """The PNG that `write_labels` writes."""
+    return gray_png(labels)
+
+
+def labels_file(labels: NDArray[np.int32]) -> tuple[str, bytes]:
+    """The suffix and the content of a label map's file: ".png", or above 65,535 labels ".tif"; see `write_labels`."""
+    return (".png", gray_png(labels)) if labels.max() <= MOST_IN_PNG else (".tif", deep_tiff(labels))
 
 
 def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
@@ -128,8 +137,6 @@ def panoptic(entities: Entities, image_id: int | str, file_name: str, png_name: 
     A segment's id is its label; the PNG holds id = R + 256 G + 65536 B, and 0 where there is no entity.
     """
     height, width = entities.labels.shape
-    if len(entities) >= 1 << 24:
-        raise ValueError(f"labels must fit the 24 bits of a panoptic PNG, got {len(entities)} entities")
     segments = [
         {"id": k + 1, "category_id": CATEGORY["id"], "area": int(area), "bbox": _xywh(box), "iscrowd": 0}
         for k, (area, box) in enumerate(zip(entities.areas, entities.boxes, strict=True))
@@ -139,12 +146,11 @@ def panoptic(entities: Entities, image_id: int | str, file_name: str, png_name: 
         "annotations": [{"image_id": image_id, "file_name": png_name, "segments_info": segments}],
         "categories": [CATEGORY],
     }
-    digits = entities.labels.astype("<u4").view(np.uint8).reshape(height, width, 4)
-    return picture(".png", np.ascontiguousarray(digits[..., :3])), description
+    return panoptic_png(entities.labels), description
 
 
 def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
-    """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix.
+    """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix; or [H, W, 4] RGBA as PNG.
 
     Raises:
         ValueError: too large for the format. OSError: the file cannot be written.
@@ -155,7 +161,8 @@ def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
 def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
     """The file that `write_image` writes."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix == ".jpg" else []
-    return _encoded(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    return _encoded(suffix, cv2.cvtColor(image, order), options)
 
 
 def as_json(value: Any, indent: int | None = None) -> bytes:
@@ -166,12 +173,10 @@ def as_json(value: Any, indent: int | None = None) -> bytes:
 def marked(data: bytes) -> bytes:
     """A PNG or JPEG file with a comment that `is_result` knows; other files as they are."""
     if data.startswith(b"\x89PNG"):  # after the signature and IHDR
-        body = b"tEXtComment\0" + _MARK
-        chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-        return data[:33] + chunk + data[33:]
+        return data[:33] + chunk(b"tEXt", b"Comment\0" + MARK) + data[33:]
     if data.startswith(b"\xff\xd8\xff\xe0"):  # after JFIF's own segment
         end = 4 + int.from_bytes(data[4:6], "big")
-        return data[:end] + b"\xff\xfe" + (len(_MARK) + 2).to_bytes(2, "big") + _MARK + data[end:]
+        return data[:end] + b"\xff\xfe" + (len(MARK) + 2).to_bytes(2, "big") + MARK + data[end:]
     return data
 
 
@@ -179,7 +184,7 @@ def is_result(path: Pathish) -> bool:
     """Whether a file was written as a result, and is no photograph."""
     try:
         with open_regular(path) as file:
-            return _MARK in file.read(100)
+            return MARK in file.read(100)
     except OSError:
         return False
 

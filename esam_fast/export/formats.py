@@ -7,14 +7,15 @@ from pathlib import Path
 
 from esam_fast import _check
 from esam_fast._files import Pathish, write_all
-from esam_fast.export import as_json, coco_results, cvat, geojson, labelme, labels_png, marked, panoptic, yolo
+from esam_fast.export import as_json, coco_results, cvat, geojson, labelme, labels_file, marked, panoptic, yolo
 from esam_fast.export.entities import Entities
 
 Files = dict[str, bytes]
 
 
 def _labels(entities: Entities, stem: str, file_name: str) -> Files:
-    return {f"{stem}.png": marked(labels_png(entities.labels))}
+    suffix, content = labels_file(entities.labels)
+    return {f"{stem}{suffix}": marked(content)}
 
 
 def _coco(entities: Entities, stem: str, file_name: str) -> Files:

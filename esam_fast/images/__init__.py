@@ -1,21 +1,28 @@
-"""Images in: any file or array becomes uint8 RGB, or one error says what came and what was expected."""
+"""Images in: whatever holds one becomes uint8 RGB, or one error says what came and what was expected."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
 from esam_fast._files import open_regular
 from esam_fast._limits import MAX_PIXELS
 from esam_fast.images import decode, windows
-from esam_fast.images.convert import HELP, ImageWarning, as_rgb, to_rgb
+from esam_fast.images.convert import HELP, ImageWarning, to_rgb
 from esam_fast.images.errors import ImageError, named
+from esam_fast.images.held import as_array
 from esam_fast.images.windows import TiffWindows
 
-__all__ = ["MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows", "as_rgb", "load_image", "open_image"]
+__all__ = [
+    "MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows",
+    "as_array", "as_rgb", "load_image", "of_size", "open_image",
+]  # fmt: skip
 
 SUFFIXES = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib", ".gif", ".ppm",
@@ -26,10 +33,10 @@ SUFFIXES = frozenset((
 def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
     """Read an image file: uint8 [H, W, 3] RGB, as a viewer shows it (EXIF rotation applied).
 
-    Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. What
-    black and white are, where a channel has more than 8 bits, and what `stretch` does, says `as_rgb`; integers of 32
-    bits are taken for 16, and those of 12 have their own range. The size is checked in the header, before anything is
-    decoded; `esam_fast._limits` states every limit.
+    Gray, palette and CMYK become RGB, transparency is laid over white; of several frames the first is read. Of 16 bits,
+    65535 is white, of 12 bits 4095, of floats 1, and integers of 32 bits are taken for 16; where the maximum is under a
+    quarter of that, an ImageWarning says so. `stretch` makes the range that of the image: see `as_rgb`. The size is
+    checked in the header, before anything is decoded; `esam_fast._limits` states every limit.
 
     Raises:
         ImageError: no such file, not an image, damaged, cut off, or larger than allowed; the message names the file.
@@ -49,6 +56,35 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
         raise ImageError(f"{path}: {error}") from None
 
 
+def as_rgb(image: Any, *, stretch: bool = False) -> NDArray[np.uint8]:
+    """An image as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
+
+    A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied, a torch tensor on the
+    CPU like the array whose memory it shares.
+
+    Of 16 bits, 0 is black and 65535 white: the high byte counts. Of floats, 0 is black and 1 white. Data that use
+    little of that range (12 bits in 16, reflectance) come out nearly black; where their maximum is under a quarter of
+    it, an ImageWarning says so. `stretch` makes the range that of the image: its 1st percentile becomes black and its
+    99th white, for all colours together, whatever the dtype.
+
+    Args:
+        image: the path of a file (see `load_image`), a NumPy array, a PIL image (EXIF rotation applied), a torch
+            tensor on any device, or nested lists of rows. The shape is [H, W] gray, [H, W, C] or, where the last axis
+            cannot be channels, [C, H, W]: of [3, W, 3], the last axis is taken. C is 1 (gray), 2 (gray, alpha; last
+            axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in [0, 1]; of either byte
+            order. Integers in lists are taken for uint8.
+        stretch: see above; floats may then have any range, but for alpha.
+
+    Raises:
+        TypeError: no image, or another dtype. ValueError: another shape, an empty array, NaN, infinity, or floats
+            outside [0, 1]. ImageError: a file that cannot be read.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        return load_image(image, stretch=stretch)
+    array = as_array(image)
+    return to_rgb(array, stretch, "image", 8 * array.dtype.itemsize)
+
+
 def open_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8] | TiffWindows:
     """An image file to be divided: a TIFF file in tiles or strips is read by windows, any other whole.
 
@@ -63,8 +99,23 @@ def open_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     return load_image(path, stretch=stretch) if found is None else found
 
 
+def of_size(image: Any, height: int, width: int) -> NDArray[np.uint8] | TiffWindows:
+    """`image`, if it is uint8 [H, W, 3], or a file read by windows, of this size.
+
+    Raises:
+        TypeError: it is neither. ValueError: it has another size.
+    """
+    if not isinstance(image, TiffWindows):
+        return _check.array("image", image, np.uint8, (height, width, 3))
+    if image.shape != (height, width, 3):
+        raise ValueError(f"image must have shape [{height}, {width}, 3], got {list(image.shape)}")
+    return image
+
+
 def _file(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
+    given, path = os.fspath(path), Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", given) and not path.exists():
+        raise ImageError(f"{given}: expected a file, got a URL; download it first")
     return path

@@ -19,35 +19,10 @@ class ImageWarning(UserWarning):
     """An image that was read, but probably not as it was meant; the message says what would help."""
 
 
-def as_rgb(image: NDArray[Any], *, stretch: bool = False) -> NDArray[np.uint8]:
-    """An image array as uint8 [H, W, 3] RGB, C-contiguous and writable. The argument is never changed.
-
-    A contiguous, writable uint8 [H, W, 3] array is returned as it is; everything else is copied.
-
-    Of 16 bits, 0 is black and 65535 white: the high byte counts. Of floats, 0 is black and 1 white. Data that use
-    little of that range (12 bits in 16, reflectance) come out nearly black; where their maximum is under a quarter of
-    it, an ImageWarning says so. `stretch` makes the range that of the image: its 1st percentile becomes black and its
-    99th white, for all colours together, whatever the dtype.
-
-    Args:
-        image: [H, W] gray, [H, W, C] or, where the last axis cannot be channels, [C, H, W]; C is 1 (gray), 2
-            (gray, alpha; last axis only), 3 (RGB) or 4 (RGBA, laid over white). uint8; uint16; bool; or float in
-            [0, 1]; of either byte order.
-        stretch: see above; floats may then have any range, but for alpha.
-
-    Raises:
-        TypeError: not a NumPy array, or another dtype. ValueError: another shape, an empty array, NaN,
-            infinity, or floats outside [0, 1].
-    """
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image must be a NumPy array, got {type(image).__name__} (load_image reads files)")
-    return to_rgb(image, stretch, "image", 8 * image.dtype.itemsize)
-
-
 def to_rgb(
     image: NDArray[Any], stretch: bool, name: str, bits: int, span: tuple[float, float] | None = None
 ) -> NDArray[np.uint8]:
-    """See `as_rgb`; `name` is for warnings. uint8 of more `bits` is the high byte of 16.
+    """See `esam_fast.images.as_rgb`; `name` is for warnings. uint8 of more `bits` is the high byte of 16.
 
     `span` is what is black and white, of a window of an image for which `black_and_white` told it.
     """

@@ -64,9 +64,9 @@ def read(file: BinaryIO, *, deep: bool) -> tuple[NDArray[Any], int]:
         headers.check_png_whole(file, image)
     if name == "JPEG":
         headers.check_jpeg_whole(data[:end], image)
-    pixels = _pixels(image, bits)
-    low = _low_bytes(file, name) if deep and bits > 8 and pixels.dtype == np.uint8 else None
-    return (pixels if low is None else pixels.astype(np.uint16) << 8 | _pixels(low, bits)), bits
+    shown = pixels(image, bits)
+    low = _low_bytes(file, name) if deep and bits > 8 and shown.dtype == np.uint8 else None
+    return (shown if low is None else shown.astype(np.uint16) << 8 | pixels(low, bits)), bits
 
 
 def _format(file: BinaryIO) -> str:
@@ -129,7 +129,8 @@ def _low_bytes(file: BinaryIO, name: str) -> Image.Image | None:
     return image
 
 
-def _pixels(image: Image.Image, bits: int) -> NDArray[Any]:
+def pixels(image: Image.Image, bits: int) -> NDArray[Any]:
+    """An image of Pillow as `esam_fast.images.as_rgb` takes it, EXIF rotation applied; see `read`."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 12 or 16 bits, which Pillow gives as int32 for some files; or more
         values = np.asarray(image)

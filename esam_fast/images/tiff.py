@@ -160,28 +160,43 @@ def part(tags: Directory, width: int, height: int, division: Chunks, data: Seque
         division: how the other file is divided.
         data: of its tiles or strips, plane by plane, row by row.
     """
-    body = b"".join(data)
-    body += bytes(len(body) % 2)
-    sizes = [len(one) for one in data]
-    offsets = [8 + end - size for end, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True)]
     entries = {tag: tags.tags[tag] for tag in _DECODING if tag in tags.tags}
-    whole = {WIDTH: [width], HEIGHT: [height]}
-    if division.tiled:
-        whole |= {TILE_OFFSETS: offsets, TILE_BYTES: sizes}
-    else:
-        whole |= {STRIP_OFFSETS: offsets, STRIP_BYTES: sizes, ROWS_PER_STRIP: [division.height]}
-    for tag, values in whole.items():
-        entries[tag] = _LONG, np.array(values, f"{tags.order}u4").tobytes()
+    sizes = {WIDTH: width, HEIGHT: height} if division.tiled else {
+        WIDTH: width, HEIGHT: height, ROWS_PER_STRIP: division.height,
+    }  # fmt: skip
+    entries |= {tag: integers(tags.order, [value]) for tag, value in sizes.items()}
+    return written(tags.order, entries, division.tiled, data)
+
+
+def integers(order: str, values: Sequence[int]) -> tuple[int, bytes]:
+    """A tag's kind and values, as `Directory` holds them, of whole numbers under 2^32."""
+    return _LONG, np.array(values, f"{order}u4").tobytes()
+
+
+def written(
+    order: str, entries: Mapping[int, tuple[int, bytes]], tiled: bool, data: Sequence[bytes], comment: bytes = b""
+) -> bytes:
+    """A TIFF file of tiles or strips.
+
+    Args:
+        order: "<" or ">", of bytes. entries: its tags but for those of places and sizes, as `Directory` holds them.
+        tiled: whether data are those of tiles. data: of each tile or strip. comment: stands first in the file.
+    """
+    body = comment + bytes(len(comment) % 2) + b"".join(data)
+    sizes = [len(one) for one in data]
+    offsets = len(body) + 8 - np.cumsum(sizes[::-1])[::-1]
+    body += bytes(len(body) % 2)
+    places = (TILE_OFFSETS, TILE_BYTES) if tiled else (STRIP_OFFSETS, STRIP_BYTES)
+    entries = {**entries, places[0]: integers(order, offsets.tolist()), places[1]: integers(order, sizes)}
     start = 8 + len(body)
     after = start + 2 + 12 * len(entries) + 4
-    rows, values_after = b"", b""
+    rows, long_values = b"", b""
     for tag, (kind, value) in sorted(entries.items()):
-        count = len(value) // _SIZES[kind]
         if len(value) > 4:
-            at = struct.pack(f"{tags.order}I", after + len(values_after))
-            values_after += value + bytes(len(value) % 2)
+            at = struct.pack(f"{order}I", after + len(long_values))
+            long_values += value + bytes(len(value) % 2)
         else:
             at = value.ljust(4, b"\0")
-        rows += struct.pack(f"{tags.order}HHI", tag, kind, count) + at
-    head = (b"II" if tags.order == "<" else b"MM") + struct.pack(f"{tags.order}HI", 42, start)
-    return head + body + struct.pack(f"{tags.order}H", len(entries)) + rows + bytes(4) + values_after
+        rows += struct.pack(f"{order}HHI", tag, kind, len(value) // _SIZES[kind]) + at
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, start)
+    return head + body + struct.pack(f"{order}H", len(entries)) + rows + bytes(4) + long_values

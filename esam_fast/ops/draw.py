@@ -46,7 +46,7 @@ def measure_labels(labels: Array, n: int, *, backend: str | None = None) -> tupl
 
     Args:
         labels: [H, W] int32, NumPy or a torch tensor; values outside 1..n are ignored.
-        n: number of labels, 0 to 2 ** 24.
+        n: number of labels, 0 to 2 ** 20.
         backend: see `draw_labels`.
 
     Returns:

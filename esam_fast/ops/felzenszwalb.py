@@ -25,20 +25,20 @@ def felzenszwalb(
     scale / size; segments under `min_size` are then absorbed along the same edges.
 
     Args:
-        image: [H, W, 3] uint8, at least 1 x 1.
+        image: [h, w, 3] uint8, at least 1 x 1.
         scale: larger values prefer larger segments, at least 0.
         sigma: of the smoothing, in pixels, 0 (none) to 100.
         min_size: in pixels, at least 0.
         backend: "native", "cuda", "numba", or None for the best one here ("cuda" has no such kernel).
 
     Returns:
-        [H, W] int32 labels 0..K-1 in raster order of first appearance.
+        [h, w] int32 labels 0..K-1 in raster order of first appearance.
 
     Raises:
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    image = _check.array("image", image, np.uint8, ("H", "W", 3))
+    image = _check.array("image", image, np.uint8, ("h", "w", 3))
     if 0 in image.shape:
         raise ValueError(f"image must have at least one pixel, got shape {list(image.shape)}")
     scale = _check.at_least("scale", scale, 0, MAX_FLOAT32)

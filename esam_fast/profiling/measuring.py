@@ -25,7 +25,7 @@ class Profile:
     Attributes:
         about: what ran and where: the same for every image of a run.
         image: "name", "size" ("width x height"), "entities", "prompts" and "masks" (whose they are).
-        runs: seconds a stage (those of `esam_fast.pipeline.STAGES`, and "total"), each run.
+        runs: seconds a stage (those of STAGES in esam_fast.pipeline, and "total"), each run.
         spans: (stage, begin, end) in seconds since the start of the run, each run.
         floors: seconds that a stage would take at the pace measured for the hardware alone.
         memory: peak bytes: "process", and "cuda" where it was used.

@@ -133,7 +133,7 @@ def _sums(found: dict[str, Any]) -> str:
         if "+" in name
     )
     head = "<tr><th>sum</th><th>median, s</th><th>fastest to slowest run</th></tr>"
-    return f"<table><thead>{head}</thead>{rows}</table>"
+    return f"<div class='wide'><table><thead>{head}</thead>{rows}</table></div>"
 
 
 def _images(found: dict[str, Any]) -> str:

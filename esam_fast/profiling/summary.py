@@ -39,13 +39,11 @@ def report(profiles: list[Profile]) -> dict[str, Any]:
     """What was measured on one image or several, as values that JSON can hold.
 
     Returns:
-        What ran, as `Profile.about` has it, and:
-        images: of each, `Profile.image` and its "total".
-        seconds: of each stage of PARTS, of OTHER and of "total", for one image (several: their mean): "median", "min"
-            and "max" over the runs, "runs" (each), "floor" and "share_of_floor" (None where no floor is known).
-        sums: of each of SUMS, "median", "min", "max", and "paper", the paper's seconds.
-        paper_needs: what a run must be to stand beside the paper, and is not: no lines where it may.
-        peak_bytes: of the process, and of the GPU.
+        What ran, as `Profile.about` has it. "images": of each, `Profile.image` and its "total". "seconds": of each
+        stage of PARTS, of OTHER and of "total", for one image (of several: their mean), the "median", "min" and "max"
+        over the runs, the "runs" themselves, "floor" and "share_of_floor" (None where no floor is known). "sums": of
+        each of SUMS, "median", "min", "max", and "paper", the paper's seconds. "paper_needs": what the paper timed and
+        this run did not, a line each; none where the two compare. "peak_bytes": of the process, and of the GPU.
     """
     runs = range(len(profiles[0].runs))
     seconds = [{s: statistics.mean(p.runs[r][s] for p in profiles) for s in (*STAGES, "total")} for r in runs]
@@ -88,7 +86,7 @@ def _needs(about: dict[str, Any]) -> list[str]:
 def check_comparable(old: Any, segmenter: str, sizes: list[str]) -> None:
     """Raise a ValueError if `old` is no report, or of another segmenter or images of other sizes ("width x height")."""
     try:
-        numbers = [old["seconds"][name]["median"] for name in (*PARTS, OTHER, "total")]
+        numbers = [old["seconds"][name]["median"] for name in (*PARTS, "total")]
         there = {"segmenter": old["segmenter"], "images": [image["size"] for image in old["images"]]}
     except (KeyError, TypeError, IndexError):
         numbers, there = [None], {}
@@ -114,7 +112,7 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
         "slower": their names; "unlike": what else differs between the runs, a line each.
 
     """
-    before = {name: float(old["seconds"][name]["median"]) for name in new["seconds"]}
+    before = {name: float(old["seconds"][name]["median"]) for name in (*PARTS, "total")}
     here, there = ({**{name: one.get(name) for name in _SETTING}, **_flat(one.get("config"))} for one in (new, old))
     rows: dict[str, dict[str, Any]] = {}
     for name, was in before.items():
@@ -126,9 +124,7 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
         "slower": [
             name
             for name, row in rows.items()
-            if name != OTHER
-            and row["new"] > row["old"] * (1 + percent / 100)
-            and row["new"] - row["old"] > before["total"] / 100
+            if row["new"] > row["old"] * (1 + percent / 100) and row["new"] - row["old"] > before["total"] / 100
         ],
         "unlike": [
             f"{name}: {there.get(name, 'not told')}, now {here.get(name, 'not told')}"

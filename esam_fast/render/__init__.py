@@ -9,34 +9,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast.images import TiffWindows
 from esam_fast.render.colours import ALPHA as ALPHA
 from esam_fast.render.colours import Image, Labels
 from esam_fast.render.colours import entity_colours as entity_colours
 from esam_fast.render.drawing import tinted, write_ids
+from esam_fast.render.large import reduced
 from esam_fast.render.panels import MARKS, NO_ENTITY, OVERLAP, Panel, side_by_side
 from esam_fast.render.stages import Staged, enlarged, layers, like_result, stages_of
 
 PANEL = 640  # longer side of a panel in a strip, pixels
 
 
-def overlay(image: Image, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
-    """The image with every entity tinted in its own colour: uint8 [H, W, 3].
+def overlay(image: Image | TiffWindows, labels: Labels, *, ids: bool = False, alpha: float = ALPHA) -> Image:
+    """The image with every entity tinted in its own colour: uint8 [H, W, 3], reduced if over `large.LARGE` a side.
 
     Args:
-        image: uint8 [H, W, 3] RGB.
+        image: uint8 [H, W, 3] RGB, or a file of it that is read by windows.
         labels: int32 [H, W], 1..K, and 0 where there is no entity: shown gray, dim and hatched.
         ids: write each label at the entity's inmost point, where there is room.
         alpha: share of the colour in the mix, 0 to 1.
     """
-    out = tinted(image, labels, entity_colours(image, labels), alpha)
+    count = int(labels.max())
+    image, labels = reduced(image, labels)
+    out = tinted(image, labels, entity_colours(image, labels, count=count), alpha)
     if ids:
         write_ids(out, labels)
     return out
 
 
 def colour_map(labels: Labels) -> Image:
-    """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3]."""
-    colours = entity_colours(np.full((*labels.shape, 3), 128, np.uint8), labels, 1.0)
+    """A label map [H, W] in colours that tell neighbours apart, black where there is no entity: uint8 [H, W, 3].
+
+    Reduced if over `large.LARGE` a side.
+    """
+    gray = np.broadcast_to(np.uint8(128), (*labels.shape, 3))
+    gray, labels = reduced(gray, labels)
+    colours = entity_colours(gray, labels, 1.0)
     colours[0] = 0
     return colours[labels]
 

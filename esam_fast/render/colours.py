@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast.changes import overlaps
+from esam_fast.render.large import fewer, reduced
 
 Image = NDArray[np.uint8]
 Labels = NDArray[np.int32]
@@ -41,12 +42,13 @@ def entity_colours(
     """
     palette, lab = _palette()
     count = int(labels.max()) if count is None else count
+    image, labels = reduced(image, labels)
     neighbours = _neighbours(labels, count)
     size, own = _means(image, labels, count)
     colours = np.zeros((count + 1, 3), np.uint8)
     mixed = np.full((count + 1, 3), np.nan)
     used = np.zeros(_COLOURS, np.int64)
-    known = {} if like is None else _same(labels, like[0])
+    known = {} if like is None else _same(labels, fewer(like[0]))
     if like is not None and known:
         colours[list(known)] = like[1][list(known.values())]
         given = cv2.cvtColor(colours[None] / np.float32(255), cv2.COLOR_RGB2Lab)[0]

@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from esam_fast.changes import changes as changes
 from esam_fast.report.run import Writer as Writer
+from esam_fast.report.run import add as add
 from esam_fast.report.run import build as build
 from esam_fast.report.two import compare as compare

@@ -38,8 +38,7 @@ class Writer:
 
     def __init__(self, folder: Pathish, title: str, about: Mapping[str, Any] | None = None) -> None:
         self._folder = Path(folder)
-        self._images = self._folder / "report" / "images"
-        self._images.mkdir(parents=True, exist_ok=True)
+        (self._folder / "report" / "images").mkdir(parents=True, exist_ok=True)
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
     def add(self, name: str, image: NDArray[np.uint8], entities: EntityMap) -> None:
@@ -53,19 +52,7 @@ class Writer:
         Raises:
             TypeError, ValueError: not such an image. OSError: a file cannot be written.
         """
-        name = _check.instance("name", name, str)
-        image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
-        key = key_of(name)
-        colours = entity_colours(image, entities.labels, count=len(entities))
-        thumbnail = data.thumbnail(image, entities.labels, colours)
-        head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
-        write_all(
-            {
-                self._images / f"{key}.jpg": data.jpeg(shrunk(image, data.SIDE), 88),
-                self._images / f"{key}_thumb.jpg": data.jpeg(thumbnail, 78),
-                self._images / f"{key}.js": data.script("image", head, head | data.of_image(image, entities, colours)),
-            }
-        )
+        add(self._folder, name, image, entities)
 
     def close(self) -> None:
         """Write the list of all images that are there, those of earlier runs too."""
@@ -78,6 +65,28 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def add(folder: Pathish, name: str, image: NDArray[np.uint8], entities: EntityMap) -> list[str]:
+    """Write the files of one image into the folder of a run, as `Writer.add` does; `build` then takes it up.
+
+    Returns:
+        Their paths, relative to the folder.
+    """
+    name = _check.instance("name", name, str)
+    image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
+    key = key_of(name)
+    colours = entity_colours(image, entities.labels, count=len(entities))
+    thumbnail = data.thumbnail(image, entities.labels, colours)
+    head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
+    contents = {
+        f"report/images/{key}.jpg": data.jpeg(shrunk(image, data.SIDE), 88),
+        f"report/images/{key}_thumb.jpg": data.jpeg(thumbnail, 78),
+        f"report/images/{key}.js": data.script("image", head, head | data.of_image(image, entities, colours)),
+    }
+    (Path(folder) / "report" / "images").mkdir(parents=True, exist_ok=True)
+    write_all({Path(folder) / path: content for path, content in contents.items()})
+    return list(contents)
 
 
 def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | None = None) -> None:

@@ -22,12 +22,13 @@ def load_segmenter(
     """A segmenter by name.
 
     Args:
-        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint` or from where `esam-fast weights` keeps it (needs the
-            extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus", "sam2.1_hiera_small" or "sam2.1_hiera_tiny":
-            SAM 2.1, likewise (the extra "sam2"). "regions" brings its own small network and runs anywhere: a stand-in,
-            not SAM. "auto": the largest SAM whose weights are here and that fits the device, else the largest such
-            SAM 2.1, else "regions"; its `name` tells which.
-        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors; with "auto", its tensors tell the model.
+        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint`, from where `esam-fast weights` keeps it, or from the
+            cache of the Hugging Face hub (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
+            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
+            brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
+            are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
+        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved a SamModel in;
+            with "auto", its tensors tell the model.
         device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
 
@@ -107,6 +108,6 @@ def _check_device(name: str, missing: list[str]) -> None:
         return
     if missing:
         raise ValueError(f"device must be 'auto' or 'cpu' where {missing[0]} is missing, got {name!r}")
-    from esam_fast.segmenters.sam.segmenter import resolve_device
+    from esam_fast.segmenters.sam.devices import resolve_device
 
     resolve_device(name)

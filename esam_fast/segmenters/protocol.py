@@ -64,19 +64,34 @@ def gpu(segmenter: Segmenter) -> Device:
     return device if getattr(device, "type", None) == "cuda" else None
 
 
+def check_segmenter(segmenter: Any) -> Segmenter:
+    """Refuse what has not all of a segmenter's attributes."""
+    missing = [name for name in Segmenter.__annotations__ | vars(Segmenter)
+               if not name.startswith("_") and not hasattr(segmenter, name)]  # fmt: skip
+    if missing:
+        raise TypeError(
+            f"segmenter must have {', '.join(missing)} (see Segmenter, and load_segmenter), "
+            f"got {type(segmenter).__name__}"
+        )
+    return segmenter
+
+
 def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:
     """Score and stability below which a mask is dropped: the config's, else the segmenter's own."""
-    score, stability = config.score_threshold, config.stability_threshold
+    score, stability = (
+        _check.finite_real(f"segmenter {segmenter.name!r}: {name}", getattr(segmenter, name))
+        for name in ("score_threshold", "stability_threshold")
+    )
     return (
-        segmenter.score_threshold if score is None else score,
-        segmenter.stability_threshold if stability is None else stability,
+        score if config.score_threshold is None else config.score_threshold,
+        stability if config.stability_threshold is None else config.stability_threshold,
     )
 
 
 def check_embedding(segmenter: Segmenter, embedding: Embedding, image: NDArray[np.uint8]) -> None:
     """Refuse an embedding that cannot be used, naming the segmenter and what is wrong."""
     name = f"segmenter {segmenter.name!r}: embedding"
-    grid = embedding.grid
+    grid = getattr(embedding, "grid", None)
     if not isinstance(grid, MaskGrid):
         raise TypeError(f"{name}.grid must be a MaskGrid, got {type(grid).__name__}")
     if (grid.image_height, grid.image_width) != image.shape[:2]:
@@ -84,7 +99,7 @@ def check_embedding(segmenter: Segmenter, embedding: Embedding, image: NDArray[n
             f"{name}.grid must be for an image of {image.shape[0]} x {image.shape[1]} pixels, "
             f"got {grid.image_height} x {grid.image_width}"
         )
-    features = _check.finite(f"{name}.features", embedding.features, ("C", "h", "w"))
+    features = _check.finite(f"{name}.features", getattr(embedding, "features", None), ("C", "h", "w"))
     if 0 in features.shape:
         raise ValueError(f"{name}.features must not be empty, got shape {list(features.shape)}")
 

@@ -1,17 +1,20 @@
-"""The official weights of SAM and SAM 2.1: where they are, and how they get here. Knows files, never torch."""
+"""The weights of SAM and SAM 2.1: where they are, how they get here, whose names they have. Never imports torch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
-from esam_fast.weights import checkpoint
+from esam_fast.weights import checkpoint, huggingface
 from esam_fast.weights.download import download as _download
+from esam_fast.weights.huggingface import MARK as TRANSFORMERS_MARK
+from esam_fast.weights.huggingface import official_names
 from esam_fast.weights.official import FOLDER_VARIABLE, MODELS, Weights, WeightsError
 
 __all__ = [
-    "FOLDER_VARIABLE", "MODELS", "Weights", "WeightsError", "available", "check_file", "check_width", "download",
-    "find", "folder", "model_of_width", "path",
+    "FOLDER_VARIABLE", "MODELS", "TRANSFORMERS_MARK", "Weights", "WeightsError", "available", "check_file",
+    "check_width", "config_of", "download", "file_of", "find", "folder", "model_of_width", "official_names", "path",
 ]  # fmt: skip
 
 
@@ -26,13 +29,18 @@ def folder() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The file of an official model, under its official name or with the suffix ".safetensors"; None: not here.
+    """The file of an official model; None: not here.
+
+    It is looked for in `folder()`, under its official name and with the suffix ".safetensors"; then in the cache of the
+    Hugging Face hub (HF_HUB_CACHE, HF_HOME), where facebook/sam-vit-base, -large and -huge are the same models. The
+    network is never asked.
 
     Raises:
         ValueError: no such model.
     """
     path = folder() / _model(name).file
-    return next((file for file in (path, path.with_suffix(".safetensors")) if file.is_file()), None)
+    own = next((file for file in (path, path.with_suffix(".safetensors")) if file.is_file()), None)
+    return huggingface.cached(name) if own is None else own
 
 
 def available() -> dict[str, Path]:
@@ -65,6 +73,24 @@ def download(name: str) -> Path:
         ValueError: no such model. WeightsError: it cannot be had, or another file has its name; says why.
     """
     return _download(_model(name), folder())
+
+
+def file_of(path: str | os.PathLike[str]) -> Path:
+    """The weight file that a path means: of a folder that transformers saved, the one in it; else the path itself.
+
+    Raises:
+        WeightsError: a folder without weights, or with several files of them.
+    """
+    return huggingface.file_of(Path(path))
+
+
+def config_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What config.json beside a weight file of transformers says of its architecture; None: there is none.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another model than SAM.
+    """
+    return huggingface.config_of(Path(path))
 
 
 def check_file(path: str | os.PathLike[str]) -> str:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_commands import RESULTS, Fake, fake, files, results_of, run, save
+from test_commands import Fake, fake, files, results_of, run, save
 
 import esam_fast
-from esam_fast.cli.inputs import plan
 from esam_fast.export import is_result, marked
+from esam_fast.runs import listing
+from esam_fast.runs.walk import Teller
 
 __all__ = ["fake"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows, and names have fewer letters")
@@ -42,11 +43,11 @@ def test_results_beside_the_photographs_are_recognised(photos, second):
     (photos / "D" / "b.png").rename(photos / "D" / "b.jpeg")
     (photos / "D" / "sub" / "c.png").rename(photos / "D" / "sub" / "c.tif")
     for _ in range(2):
-        assert run("segment", "D", "--out", "D", "--steps", "--panoptic").exit_code == 0
+        assert run("segment", "D", "--out", "D", "--steps", "--format", "labels,coco,panoptic").exit_code == 0
     result = run("segment", "D", "--out", second)
     assert result.exit_code == 0
     assert files(photos / second) == results_of("a", "b", "sub/c")
-    assert "Note: D: passed over 7 .json, 12 results of esam-fast\n" in result.stderr
+    assert "Note: D: passed over 8 .json, 1 .jsonl, 12 results of esam-fast\n" in result.stderr
 
 
 def test_a_second_folder_of_results_inside(photos):
@@ -117,37 +118,25 @@ def test_run_json_knows_the_checkpoint(photos, monkeypatch):
     ("names", "ids"),
     [
         (["a.jpg", "b.jpg"], ["a", "b"]),
-        (["7.jpg", "12.png"], [7, 12]),
+        (["7.jpg", "000012.png"], [7, 12]),
         (["a.jpg", "a.png"], ["a.jpg", "a.png"]),
-        (["a.jpg", "x/a.jpg", "x/b.jpg"], ["a", "x/a", "b"]),
+        (["a.jpg", "x/a.jpg", "x/b.jpg"], ["a", "x/a", "x/b"]),
         (["7.jpg", "007.jpg", "8.jpg"], ["7", "007", 8]),
-        (["7.jpg", "x/7.jpg", "x/007.jpg"], ["7", "x/7", "x/007"]),
-        (["a.jpg", "a.png", "x/a.png.tif"], ["a.jpg", "a.png", "x/a.png"]),
-        (["run.jpg"], ["run"]),
+        (["7.jpg", "x/7.jpg"], [7, "x/7"]),
+        (["a.jpg", "a.png", "a.png.tif"], ["a.jpg", "a.png", "a.png.tif"]),
+        (["run.jpg", "x/run.jpg"], ["run.jpg", "x/run"]),
+        (["COCO.jpg"], ["COCO.jpg"]),
+        (["yolo/a.jpg", "yolo_/a.jpg", "x/yolo/a.jpg"], ["yolo_/a", "yolo__/a", "x/yolo/a"]),
         (["9" * 30 + ".jpg"], ["9" * 30]),
     ],
 )
-def test_ids_are_unique(photos, names, ids):
+def test_names_and_ids(photos, names, ids):
     for name in names:
         save(photos / "in" / name)
-    made = plan(["in"], Path("out"), tuple(RESULTS))
-    found = {job.file_name: job.image_id for job in made.jobs}
-    assert found == dict(zip(names, ids, strict=True))
-    clashes = [note for note in made.notes if "would stand for" in note]
-    assert (
-        bool(clashes) == any(isinstance(i, str) and i != Path(n).stem for n, i in found.items()) or "007.jpg" in names
-    )
-    assert len({str(job.stem) for job in made.jobs}) == len(names)
-    assert len({str(job.image_id) for job in made.jobs}) == len(names)
-
-
-def test_clashing_ids_are_named(photos):
-    save(photos / "D" / "sub" / "a.jpg")
-    result = run("segment", "D", "--out", "out", "--panoptic")
-    assert "Note: image_id 'a' would stand for 2 images: a, sub/a; their ids are these names" in result.stderr
-    assert json.loads((photos / "out/sub/a.json").read_text())[0]["image_id"] == "sub/a"
-    described = json.loads((photos / "out/sub/a_panoptic.json").read_text())
-    assert described["images"][0]["file_name"] == "sub/a.jpg"
+    jobs = list(listing.find(["in"], "out", Teller.silent()))
+    assert {job.file_name: job.image_id for job in jobs} == dict(zip(names, ids, strict=True))
+    assert [job.name for job in jobs] == [str(i) if isinstance(i, str) else Path(j.path).stem for i, j in
+                                          zip([job.image_id for job in jobs], jobs, strict=True)]  # fmt: skip
 
 
 def test_an_image_called_run_keeps_the_runs_own_file(photos):

@@ -124,7 +124,7 @@ def test_what_else_segment_writes_is_left_aside(annotated):
     write(annotated / "res/1.json", records(1))
     write(annotated / "res/labelme/2.json", {"version": 5, "shapes": []})
     write(annotated / "res/run.json", {"config": {}})
-    write(annotated / "res/1_panoptic.json", {"images": []})
+    write(annotated / "res/panoptic/1.json", {"images": []})
     write(annotated / "res/coco.json", {"images": [], "annotations": []})
     write(annotated / "res/9.json", records(9))
     dataset = datasets.load(annotated / "gt.json")

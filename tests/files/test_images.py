@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esam_fast.images import MAX_PIXELS, ImageError, as_rgb, load_image
+from esam_fast.images import MAX_PIXELS, ImageError, ImageWarning, as_rgb, load_image
 
 RGB = np.random.default_rng(7).integers(0, 256, (13, 17, 3), np.uint8)
 GRAY = np.ascontiguousarray(RGB[..., 0])
@@ -371,7 +372,102 @@ def test_wrong_dtype(dtype):
         as_rgb(np.zeros((4, 4, 3), dtype))
 
 
-@pytest.mark.parametrize("image", [None, [[1, 2], [3, 4]], "photo.jpg", 5, Image.fromarray(RGB)])
-def test_not_an_array(image):
-    with pytest.raises(TypeError, match=r"image must be a NumPy array, got .* \(load_image reads files\)"):
+# What a program holds
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+def test_a_pil_image_is_what_its_file_is(tmp_path, mode):
+    image = Image.fromarray(RGB).convert("L").convert(mode) if mode != "RGB" else Image.fromarray(RGB)
+    if mode == "F":
+        image = Image.fromarray(GRAY.astype(np.float32) / 255)
+    if mode == "RGBA":
+        image.putalpha(Image.fromarray(ALPHA))
+    path = saved(tmp_path, "a.tif" if mode in ("CMYK", "F", "I;16") else "a.png", image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # 8 bits in 16
+        expected = load_image(path)
+        np.testing.assert_array_equal(as_rgb(image), expected)
+        with Image.open(path) as opened:
+            np.testing.assert_array_equal(as_rgb(opened), expected)
+
+
+def test_a_pil_image_is_rotated_as_its_file_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, "a.png", Image.fromarray(RGB), exif=exif)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(as_rgb(image), np.rot90(RGB, -1))
+
+
+def test_a_path_is_read(tmp_path):
+    path = saved(tmp_path, "a.png", Image.fromarray(RGB))
+    np.testing.assert_array_equal(as_rgb(path), RGB)
+    np.testing.assert_array_equal(as_rgb(str(path)), RGB)
+
+
+def test_nested_lists():
+    np.testing.assert_array_equal(as_rgb(RGB.tolist()), RGB)
+    np.testing.assert_array_equal(as_rgb(tuple(map(tuple, GRAY.tolist()))), three(GRAY))
+    np.testing.assert_array_equal(as_rgb([[0.0, 1.0], [0.5, 0.25]]), three(np.array([[0, 255], [128, 64]])))
+
+
+class Tensor:
+    """What is asked of a torch tensor."""
+
+    def __init__(self, array):
+        self.array, self.dtype = array, array.dtype
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self
+
+    def numpy(self):
+        if self.dtype == np.complex64:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+        return self.array
+
+
+def test_a_tensor_and_what_numpy_takes_for_an_array():
+    np.testing.assert_array_equal(as_rgb(Tensor(RGB)), RGB)
+    np.testing.assert_array_equal(as_rgb(Tensor(RGB.transpose(2, 0, 1))), RGB)
+    np.testing.assert_array_equal(as_rgb(numpys(RGB)), RGB)
+    with pytest.raises(TypeError, match="image must be uint8, bool or float, got a tensor of complex64"):
+        as_rgb(Tensor(np.zeros((4, 4), np.complex64)))
+
+
+def numpys(array):
+    class Held:
+        def __array__(self, dtype=None, copy=None):
+            return array
+
+    return Held()
+
+
+def test_of_two_axes_that_may_be_channels_the_last_is():
+    image = RGB[:3]  # [3, W, 3]
+    np.testing.assert_array_equal(as_rgb(image[:, :3]), image[:, :3])
+    np.testing.assert_array_equal(as_rgb(image), image)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (None, TypeError, "image must be a path, a NumPy array, a PIL image, .*, got NoneType"),
+        (5, TypeError, "image must be a path, .*, got int"),
+        (b"photo.jpg", TypeError, "image must be a path, .*, got bytes"),
+        (["a.jpg", "b.jpg"], TypeError, r"got a list of str \(segment_many takes several images\)"),
+        ([RGB, RGB], TypeError, r"got a list of ndarray \(segment_many takes several images\)"),
+        ([[1, 2], [3]], ValueError, "image must have rows of one length"),
+        ([[1, 2], [3, 256]], ValueError, r"image must lie in 0..255 as nested lists, got values from 1 to 256"),
+        ([], ValueError, r"image must have shape"),
+        ([["a"]], TypeError, "image must be uint8, uint16, bool or float, got <U1"),
+        ("no.jpg", ImageError, "no.jpg: no such file"),
+        ("https://example.org/a.jpg", ImageError, r"^https://example.org/a.jpg: expected a file, got a URL; download"),
+        ("s3://bucket/a.jpg", ImageError, "got a URL"),
+    ],
+)
+def test_what_is_no_image(image, error, message):
+    with pytest.raises(error, match=message):
         as_rgb(image)

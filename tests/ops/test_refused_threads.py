@@ -92,7 +92,7 @@ except RuntimeError as error:
 
 def test_reading_ahead_says_so() -> None:
     code = """
-from esam_fast._ahead import in_order
+from esam_fast._prefetch import in_order
 limit(1)
 for _ in range(2):
     try:

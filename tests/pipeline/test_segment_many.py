@@ -216,10 +216,10 @@ def test_stopping_early() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"images": "a.png"}, TypeError, "images must be an iterable of paths and arrays, got str"),
-        ({"images": Path("a.png")}, TypeError, r"images must be an iterable of paths and arrays, got \w+Path"),
-        ({"images": 3}, TypeError, "images must be an iterable of paths and arrays, got int"),
-        ({"images": image(2)}, ValueError, r"images must be several images, got one array of shape \[16, 24, 3\]"),
+        ({"images": "a.png"}, TypeError, "images must be an iterable of images, got str"),
+        ({"images": Path("a.png")}, TypeError, r"images must be an iterable of images, got \w+Path"),
+        ({"images": 3}, TypeError, "images must be an iterable of images, got int"),
+        ({"images": image(2)}, ValueError, r"images must be several images, got one of shape \[16, 24, 3\]"),
         ({"workers": 0}, ValueError, "workers must be at least 1, got 0"),
         ({"workers": 1.5}, TypeError, "workers must be a whole number, got float"),
         ({"progress": "yes"}, TypeError, "progress must be None, True or callable, got str"),

@@ -175,6 +175,18 @@ def best_iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((iou[1:, 1:].max(1) * size[1:]).sum() / size[1:].sum())
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_spans_all_tiles_is_one_entity_though_views_err(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = (np.arange(300)[:, None] > 140 + 8 * np.sin(np.arange(400) / 30)).astype(np.int64)  # sky and ground
+    y, x = np.ogrid[:300, :400]
+    for k, (top, left) in enumerate(rng.integers(0, (280, 380), (24, 2)).tolist(), start=2):
+        truth[((y - top) / rng.integers(6, 18)) ** 2 + ((x - left) / rng.integers(6, 18)) ** 2 < 1] = k
+    found = Esam(Reading(), CONFIG).segment(painted(truth), tile=160, overlap=64)
+    for spanning in (0, 1):
+        assert best_iou(np.where(truth == spanning, 1, 0), found.labels) > 0.8
+
+
 def test_pictures_side_by_side_give_about_what_each_gives_alone() -> None:
     esam, pictures = Esam(load_segmenter("regions")), [still_life(300, 200, seed) for seed in range(4)]
     alone = [esam.segment(picture) for picture in pictures]
@@ -189,14 +201,15 @@ def test_pictures_side_by_side_give_about_what_each_gives_alone() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"tile": 256, "overlap": 64}])
-def test_a_rolled_picture_gives_the_rolled_map_whatever_the_segmenter(arguments: dict[str, Any]) -> None:
+@pytest.mark.parametrize("shift", [200, 300])
+def test_a_rolled_picture_gives_the_rolled_map_whatever_the_segmenter(arguments: dict[str, Any], shift: int) -> None:
     picture = still_life(300, 200, 1)
     panorama = np.hstack([picture, picture[:, ::-1]])
     esam = Esam(load_segmenter("regions"))
     found = esam.segment(panorama, wrap=True, **arguments)
-    rolled = esam.segment(np.roll(panorama, 300, axis=1), wrap=True, **arguments)
+    rolled = esam.segment(np.roll(panorama, shift, axis=1), wrap=True, **arguments)
     consistent(found, panorama.shape[:2])
-    assert best_iou(found.labels, np.roll(rolled.labels, -300, axis=1)) > 0.95
+    assert best_iou(found.labels, np.roll(rolled.labels, -shift, axis=1)) > 0.95
 
 
 def test_memory_is_bounded_by_a_view_and_one_label_map() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from entity_maps import FullDisk, blobs, entity_map
 from faster_coco_eval import COCO
 from faster_coco_eval.core import mask as coco_mask
@@ -31,8 +32,11 @@ SHAPES = {
 }
 
 
+@pytest.mark.parametrize("block", [1, 50, 1 << 20])
 @pytest.mark.parametrize("name", SHAPES)
-def test_rle_is_the_mask_apis_own(name):
+def test_rle_is_the_mask_apis_own(name, block, monkeypatch):
+    monkeypatch.setattr("esam_fast.rle._BLOCK", block)
+    monkeypatch.setattr("esam_fast.rle._BATCH", block)
     labels = SHAPES[name]
     codes = export.encode_labels(labels, int(labels.max()))
     assert len(codes) == labels.max()
@@ -104,8 +108,16 @@ def test_amg_records():
 # Files
 
 
+def test_masks_that_no_machine_holds_are_refused():
+    labels = np.broadcast_to(np.int32(1), (20000, 20000))
+    with pytest.raises(ValueError, match="at most 16 GB of masks, got 37 for 100 entities of 20000 x 20000 pixels"):
+        export.segmentations(labels, np.zeros((100, 4), np.int32), "binary_mask")
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 20])
 @pytest.mark.parametrize("name", SHAPES)
-def test_label_png_keeps_every_label(tmp_path, name):
+def test_label_png_keeps_every_label(tmp_path, name, block, monkeypatch):
+    monkeypatch.setattr("esam_fast.export.labels._BLOCK", block)
     export.write_labels(tmp_path / "a.png", SHAPES[name])
     read = np.asarray(Image.open(tmp_path / "a.png"))
     assert read.dtype == np.uint16
@@ -119,6 +131,27 @@ def test_label_png_holds_65535_entities_and_no_more(tmp_path):
     with pytest.raises(ValueError, match="labels must be at most 65535 for a 16-bit PNG, got 65536 entities"):
         export.write_labels(tmp_path / "b.png", labels + 1)
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize("block", [1, 1000, 1 << 20])
+def test_more_labels_go_to_a_tiff_of_32_bits(tmp_path, block, monkeypatch):
+    monkeypatch.setattr("esam_fast.export.labels._BLOCK", block)
+    labels = np.arange(300 * 250, dtype=np.int32).reshape(300, 250)
+    export.write_labels(tmp_path / "a.tif", labels)
+    with Image.open(tmp_path / "a.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), labels)
+    found = tifffile.imread(tmp_path / "a.tif")
+    assert found.dtype == np.uint32
+    np.testing.assert_array_equal(found, labels)
+    assert export.is_result(tmp_path / "a.tif")
+    assert export.labels_file(labels) == (".tif", (tmp_path / "a.tif").read_bytes())
+    assert export.labels_file(labels % 65536)[0] == ".png"
+
+
+def test_save_writes_a_tiff_where_a_png_is_too_shallow(tmp_path):
+    entities = entity_map(np.arange(300 * 250).reshape(300, 250))
+    assert entities.save(tmp_path, "a", ["labels"]) == [tmp_path / "a.tif"]
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), entities.labels)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from entity_maps import IMAGE, blobs, entity_map, staged, three_steps
 from scene import scene
 
 from esam_fast import PackedMasks, render
-from esam_fast.render import entity_colours, overlay, steps, strip
+from esam_fast.images import open_image
+from esam_fast.render import entity_colours, large, overlay, steps, strip
 from esam_fast.render.drawing import text
 from esam_fast.render.panels import MARKS
 from esam_fast.render.stages import enlarged, stages_of
@@ -29,6 +31,51 @@ def test_overlay_leaves_its_arguments_alone():
     np.testing.assert_array_equal(image, IMAGE)
     np.testing.assert_array_equal(labels, LABELS)
     np.testing.assert_array_equal(picture, overlay(IMAGE, LABELS, ids=True))
+
+
+def test_large_images_are_reduced_by_a_whole_number(monkeypatch):
+    monkeypatch.setattr(large, "_BLOCK", 500)
+    image = np.random.default_rng(4).integers(0, 256, (61, 83, 3), np.uint8)
+    labels = blobs(61, 83, 9)
+    monkeypatch.setattr(large, "LARGE", 82)
+    monkeypatch.setattr(large, "SIDE", 30)
+    small, sparse = large.reduced(image, labels)  # by 3: a side of 27, and 2 columns and 1 row are left over
+    assert small.shape == (20, 27, 3)
+    means = image[:60, :81].reshape(20, 3, 27, 3, 3).mean(axis=(1, 3))
+    assert np.abs(small - means).max() <= 0.5
+    np.testing.assert_array_equal(sparse, labels[1:60:3, 1:81:3])
+    np.testing.assert_array_equal(overlay(image, labels), overlay(small, sparse))
+    assert render.colour_map(labels).shape == (20, 27, 3)
+    colours = entity_colours(image, labels)
+    np.testing.assert_array_equal(entity_colours(image, labels, like=(labels, colours)), colours)
+    monkeypatch.setattr(large, "LARGE", 83)
+    assert overlay(image, labels).shape == image.shape
+
+
+@pytest.mark.parametrize("shape", [(1, 100), (100, 1), (3, 100)])
+def test_narrow_images_are_reduced_too(shape, monkeypatch):
+    monkeypatch.setattr(large, "LARGE", 99)
+    monkeypatch.setattr(large, "SIDE", 10)
+    image, labels = np.full((*shape, 3), 9, np.uint8), np.ones(shape, np.int32)
+    small, sparse = large.reduced(image, labels)
+    assert small.shape[:2] == sparse.shape == tuple(max(1, n // 10) for n in shape)
+    assert (small == 9).all()
+
+
+def test_an_image_read_by_windows_is_drawn_as_the_whole(tmp_path, monkeypatch):
+    image = np.random.default_rng(4).integers(0, 256, (61, 83, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", image, tile=(16, 16))
+    labels = blobs(61, 83, 9)
+    for side in (100, 30):
+        monkeypatch.setattr(large, "LARGE", side)
+        monkeypatch.setattr(large, "SIDE", side)
+        np.testing.assert_array_equal(overlay(open_image(tmp_path / "a.tif"), labels), overlay(image, labels))
+    entities, windows = entity_map(labels), open_image(tmp_path / "a.tif")
+    np.testing.assert_array_equal(entities.plot(windows), entities.plot(image))
+    for label in (1, 9):
+        np.testing.assert_array_equal(entities.cutout(windows, label), entities.cutout(image, label))
+    with pytest.raises(ValueError, match=r"image must have shape \[61, 82, 3\], got \[61, 83, 3\]"):
+        entity_map(labels[:, 1:]).plot(windows)
 
 
 def test_read_only_arguments():

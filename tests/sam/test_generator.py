@@ -151,12 +151,3 @@ def test_records_as_transformers_returns_them(records: list[dict[str, Any]]) -> 
     assert [mask.dtype for mask in adapted["masks"]] == [np.bool_] * len(records)
     assert adapted["scores"].dtype == torch.float32
     assert adapted["scores"].tolist() == pytest.approx([record["predicted_iou"] for record in records])
-
-
-def test_supervision_reads_the_records(records: list[dict[str, Any]]) -> None:
-    supervision = pytest.importorskip("supervision")  # not an extra: it brings another build of cv2
-    detections = supervision.Detections.from_sam(records)  # by area, largest first
-    assert sorted(detections.area.tolist()) == sorted(record["area"] for record in records)
-    for box, mask in zip(detections.xyxy, detections.mask, strict=True):
-        y, x = np.nonzero(mask)
-        assert box.tolist() == [x.min(), y.min(), x.max() + 1, y.max() + 1]

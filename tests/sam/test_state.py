@@ -147,19 +147,3 @@ def test_overlapping_callers_leave_torchs_threads_as_they_were() -> None:
         assert torch.get_num_threads() == 16
     finally:
         torch.set_num_threads(before)
-
-
-def test_no_float64_where_a_device_has_none(sam: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from esam_fast.segmenters.sam import prompts
-
-    segmenter = SamSegmenter(sam)
-    before = answers(segmenter)
-    monkeypatch.setattr(prompts, "_NO_DOUBLE", {"cpu"})
-    seen = []
-    forward = prompts.PromptEncoder._encode
-    tensor = torch.tensor
-    monkeypatch.setattr(torch, "tensor", lambda *a, **k: seen.append(k.get("dtype")) or tensor(*a, **k))
-    again = answers(SamSegmenter(sam))
-    assert torch.float64 not in seen
-    assert forward is not None
-    assert all(np.allclose(a, b, atol=1e-3) for a, b in zip(again, before, strict=True))

@@ -85,7 +85,7 @@ class FoldedDecoder:
         self._asked = [iou, *range(iou + 2, iou + 2 + self._masks)]  # IoU and masks, not the single mask
         self._upscaling = Upscaling(official.output_upscaling, dtype)
         self._shape, self._device = prompts.shape, device
-        self._at_once = device.type == "cuda"  # a chunk's prompts; else one after the other, each in the cache
+        self._at_once = device.type != "cpu"  # a chunk's prompts; else one after the other, each in the cache
         self._dtype = dtype if self._at_once and dtype == torch.bfloat16 else torch.float32
         self._chunks = Chunks(device, self._space, prompt_bytes=self._shape[0] * self._shape[1] * 16384)
         self._starts: dict[bytes, _Start] = {}  # of the points asked last: the same grid comes with every image

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from esam_fast.segmenters.sam.attention import Attention
+from esam_fast.segmenters.sam.devices import autocast
 from esam_fast.segmenters.sam.linear import linear
 
 _ROWS = 1024
@@ -160,7 +161,7 @@ class ForeignEncoder:
 
     def __call__(self, image: Tensor) -> tuple[Tensor, object]:
         """See `VitEncoder`; and what else the encoder returns."""
-        with torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32):
+        with autocast(self._device, None if self._dtype == torch.float32 else self._dtype):
             answer = self._module(image)
         embedding, *extras = answer if isinstance(answer, (tuple, list)) else (answer,)
         return embedding.float(), extras[0] if extras else None

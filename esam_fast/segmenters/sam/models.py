@@ -1,4 +1,4 @@
-"""Official SAM models from their checkpoints."""
+"""SAM models from their checkpoints, by segment_anything's names or by transformers'."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from esam_fast import _check, weights
-from esam_fast.segmenters.sam.segmenter import SamSegmenter, resolve_device
+from esam_fast.segmenters.sam import huggingface
+from esam_fast.segmenters.sam.devices import resolve_device
+from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 _WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 _WIDTH_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
+_MARKS = (_WIDTH, _WIDTH_2, weights.TRANSFORMERS_MARK)
 _USUAL = ("model.", "state_dict.", "module.", "model_state_dict.")  # taken where a checkpoint holds several SAMs
 _NESTED = 4  # dictionaries within each other
 
@@ -31,7 +34,9 @@ def load_sam(
 
     Args:
         model: "vit_b", "vit_l" or "vit_h"; None: the checkpoint's own, told by the width of its encoder.
-        checkpoint: its file, .pth or .safetensors. A .pth is read without running anything that it may hold.
+        checkpoint: its file, .pth or .safetensors, or a folder as transformers' `save_pretrained` writes it. Nothing
+            that a .pth may hold is run. The tensors' names tell whose they are; of transformers', a config.json
+            beside them says how many layers and heads there are.
         device, dtype, compiled: see `SamSegmenter`.
 
     Raises:
@@ -39,13 +44,20 @@ def load_sam(
     """
     if model is not None:
         _check_name(model)
-    state = read_checkpoint(checkpoint)
+    path = weights.file_of(checkpoint)
+    state = read_checkpoint(path)
+    theirs = weights.TRANSFORMERS_MARK in state
+    if theirs:
+        state = huggingface.official_state(state, path)
     if model is None:
-        model = weights.model_of_width(checkpoint, _width(state))
-    sam = build(model)
-    load_weights(sam, state, model, checkpoint)
+        model = weights.model_of_width(path, _width(state))
+    config = weights.config_of(path) if theirs else None
+    sam = build(model) if config is None else huggingface.build(config, path.with_name("config.json"))
+    if theirs and config is None:
+        huggingface.set_eps(sam)
+    load_weights(sam, state, model, path)
     segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True)
-    segmenter.checkpoint = Path(checkpoint)
+    segmenter.checkpoint = path
     return segmenter
 
 
@@ -75,8 +87,9 @@ def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:
 
 def free_memory(device: torch.device) -> int:
     """Free bytes on a device; on the host, of physical memory."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    ask = getattr(getattr(torch, device.type, None), "mem_get_info", None)  # of CUDA, and of newer torch's XPU
+    if ask is not None:
+        return int(ask(device)[0])
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError):  # Windows has no sysconf, macOS no such name
@@ -100,11 +113,11 @@ def _check_name(model: str) -> None:
 
 def family(checkpoint: str | Path) -> str:
     """Whose tensors a checkpoint holds, as `read_checkpoint` finds them: "sam2", else "sam"."""
-    return "sam2" if _WIDTH_2 in read_checkpoint(checkpoint) else "sam"
+    return "sam2" if _WIDTH_2 in read_checkpoint(weights.file_of(checkpoint)) else "sam"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a SAM or SAM 2 in a checkpoint, on the host, by their official names.
+    """The tensors of a SAM or SAM 2 in a checkpoint, on the host, by their official names or SAM's in transformers.
 
     They may be one dictionary, or wrapped as training leaves them: under a key such as "model" or "state_dict", their
     names behind a prefix such as "module.". They may be views of the file: copy what is to stay.
@@ -146,13 +159,14 @@ def _unwrapped(path: str | Path, loaded: Any) -> dict[str, Tensor]:
 
 
 def _places(value: Any, place: str, seen: set[int]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where SAMs are in nested dictionaries, as "key.prefix", and their values by official names."""
+    """Where SAMs are in nested dictionaries, as "key.prefix", and their values by names without that."""
     if not isinstance(value, dict) or id(value) in seen or place.count(".") > _NESTED:
         return
     seen.add(id(value))
     for key, inner in value.items():
-        if isinstance(key, str) and key.endswith((_WIDTH, _WIDTH_2)):
-            prefix = key.removesuffix(_WIDTH).removesuffix(_WIDTH_2)
+        mark = next((mark for mark in _MARKS if isinstance(key, str) and key.endswith(mark)), None)
+        if mark is not None:
+            prefix = key.removesuffix(mark)
             names = [name for name in value if isinstance(name, str) and name.startswith(prefix)]
             yield place + prefix, {name.removeprefix(prefix): value[name] for name in names}
         elif isinstance(inner, dict):

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-_NO_DOUBLE = {"mps"}  # devices without float64; the official encoder works in float32 from its second step on
+from esam_fast.segmenters.sam.devices import has_double
 
 
 class PromptEncoder:
@@ -36,8 +36,9 @@ class PromptEncoder:
         return self._official.get_dense_pe()
 
     def _encode(self, points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
-        double = torch.float64 if self._device.type not in _NO_DOUBLE else torch.float32
-        coordinates = torch.tensor(points, device=self._device, dtype=double)[:, None]  # [N, 1, 2]
+        # The official encoder works in float32 from its second step on.
+        placed = points if has_double(self._device) else points.astype(np.float32)
+        coordinates = torch.tensor(placed, device=self._device)[:, None]  # [N, 1, 2]
         labels = torch.ones(coordinates.shape[:2], dtype=torch.int, device=self._device)
         sparse, dense = self._official(points=(coordinates, labels), boxes=None, masks=None)
         return sparse, dense

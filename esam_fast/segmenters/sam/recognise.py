@@ -52,12 +52,12 @@ def follows(module: nn.Module, expected: dict[str, type]) -> bool:
     return all(
         name in parts and type(parts[name]).__name__ == kind.__name__ for name, kind in expected.items()
     ) and all(
-        _untouched(part) and (type(part) in _PLAIN or _same_code(type(part), official.get(type(part).__name__)))
+        untouched(part) and (type(part) in _PLAIN or _same_code(type(part), official.get(type(part).__name__)))
         for part in parts.values()
     )
 
 
-def _untouched(part: nn.Module) -> bool:
+def untouched(part: nn.Module) -> bool:
     """No hooks, and no method replaced on the instance."""
     return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & vars(type(part)).keys())
 

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from torch import Tensor
 from esam_fast import _arrays, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
-from esam_fast.segmenters.sam import official_amg
+from esam_fast.segmenters.sam import devices, huggingface, official_amg
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
 from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
@@ -27,7 +26,6 @@ from esam_fast.segmenters.sam.official_amg import AmgSettings, Decode, Plane
 from esam_fast.segmenters.sam.prompts import PromptEncoder
 from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LEVELS = 3
 
 
@@ -55,9 +53,10 @@ class SamSegmenter:
     through faster code with the same result; others through their own forward, in float32 where that is a decoder.
 
     Args:
-        sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std. It is
-            copied as it is now: neither is it changed, nor does a change of it (training, `load_state_dict`) reach the
-            segmenter. Make a new one then.
+        sam: any object with SAM's parts: image_encoder, prompt_encoder, mask_decoder, pixel_mean and pixel_std; or
+            transformers' SamModel, whose weights then run in segment_anything's parts. It is copied as it is now:
+            neither is it changed, nor does a change of it (training, `load_state_dict`) reach the segmenter. Make a
+            new one then.
         device: "cpu", "cuda" (or another name that torch knows), or "auto": a GPU if there is one.
         dtype: "float32", "bfloat16", "float16" (a GPU only; large models overflow in it, which is an error and not a
             bad mask), or "auto": bfloat16 where the hardware multiplies in it, else float32.
@@ -85,14 +84,16 @@ class SamSegmenter:
         compiled: bool = False,
         owned: bool = False,
     ) -> None:
+        if huggingface.is_transformers_model(sam):
+            sam, owned = huggingface.converted(sam), True
         parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
         missing = [part for part in parts if not hasattr(sam, part)]
         if missing:
             raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
         self.name = name
-        self.device = resolve_device(device)
-        self.dtype = _dtype(dtype, self.device)
-        self._on_host = self.device.type == "cpu"
+        self.device = devices.resolve_device(device)
+        self.dtype = devices.resolve_dtype(dtype, self.device)
+        self._on_host = not devices.works_on_masks(self.device)
         self.side: int = sam.image_encoder.img_size
         self.threshold = float(getattr(sam, "mask_threshold", 0.0))
         self._mean, self._std = (value.detach().float().to(self.device) for value in (sam.pixel_mean, sam.pixel_std))
@@ -139,12 +140,15 @@ class SamSegmenter:
                 with their scores. No other point is changed by that.
 
         Returns:
-            PointMasks, on the segmenter's GPU if it has one. Of a decoder that answers with one mask only, all three
-            levels are that mask.
+            PointMasks, on the segmenter's CUDA device if it has one, else in NumPy. Of a decoder that answers with one
+            mask only, all three levels are that mask.
         """
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
-        words = torch.zeros(n, _LEVELS, words_per_mask(grid.shape), dtype=torch.int64, device=self.device)
+        shape = n, _LEVELS, words_per_mask(grid.shape)
+        words: Any = np.zeros(shape, np.uint64)
+        if not self._on_host:
+            words = torch.zeros(shape, dtype=torch.int64, device=self.device)
         area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
         stability = np.zeros((n, _LEVELS), np.float32)
         order = np.tile(np.arange(_LEVELS), (n, 1))  # the model's output of each level
@@ -154,22 +158,21 @@ class SamSegmenter:
             packed, stable = pack_logits(self._handed_out(logits.flatten(0, 1)), grid.rows, grid.cols)
             by_area = np.argsort(packed.area.reshape(-1, _LEVELS), axis=1, kind="stable")
             flat = by_area + np.arange(0, len(packed), _LEVELS)[:, None]  # [k, 3]
-            ordered = _arrays.move(_arrays.take(packed.words, flat.ravel()), self.device)
-            words[_arrays.move(indices, self.device)] = ordered.view(len(flat), *words.shape[1:])
+            ordered = _arrays.take(packed.words, flat.ravel()).reshape(len(flat), *shape[1:])
+            words[_arrays.move(indices, _arrays.place(words))] = ordered
             area[indices], box[indices] = packed.area[flat], packed.box[flat]
             stability[indices], order[indices] = stable[flat], by_area
 
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        masks = PackedMasks(words.flatten(0, 1), area.ravel(), box.reshape(-1, 4), grid.shape)
-        masks = masks.to(None) if self._on_host else masks
+        masks = PackedMasks(words.reshape(-1, shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
     def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
         """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point.
 
-        NumPy, or a tensor on the segmenter's GPU if it has one.
+        NumPy, or a tensor on the segmenter's CUDA device if it has one.
         """
         points = _check.finite("points", points, ("N", 2))
         channels = _check.array("channels", channels, np.int8, (len(points),))
@@ -212,11 +215,18 @@ class SamSegmenter:
         return SamPredictor(sam)
 
     def _decoding(self, crop: NDArray[np.uint8]) -> Decode:
-        return partial(self.decode, self.embed(crop))
+        embedding = self.embed(crop)
+
+        def decode(points: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+            answer = self.decode(embedding, points)
+            logits, scores = (each.cpu() for each in answer) if self._on_host else answer
+            return logits, scores
+
+        return decode
 
     def _handed_out(self, tensor: Tensor) -> Any:
-        """What callers get: a tensor on a GPU, where it stays, and NumPy's array of one on the host."""
-        return tensor.numpy() if self._on_host else tensor
+        """What callers get: a tensor on a CUDA device, where it stays, and NumPy's array of any other."""
+        return tensor.cpu().numpy() if self._on_host else tensor
 
     def _square(self, image: NDArray[np.uint8], frame: Frame) -> Tensor:
         """What the encoder sees of an image, normalised; zeros beside it: float32 [1, 3, side, side]."""
@@ -242,7 +252,7 @@ class SamSegmenter:
     @contextmanager
     def _no_gradients_nor_autocast(self) -> Iterator[None]:
         """Whatever the caller has switched on: the dtypes are the segmenter's own."""
-        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+        with torch.inference_mode(), devices.autocast(self.device):
             yield
 
     def _check_finite(self, what: str, tensor: Tensor) -> None:
@@ -260,47 +270,3 @@ def _three(logits: Tensor) -> Tensor:
     if k not in (1, _LEVELS):
         raise ValueError(f"sam.mask_decoder must answer with {_LEVELS} masks, or with 1, got {k}")
     return logits.expand(-1, _LEVELS, -1, -1)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of this name; "auto": a GPU if there is one.
-
-    Raises:
-        ValueError: torch knows no such device, or it is not here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto' or a device of torch, got {name!r}") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"device {name!r} is not available: torch finds no GPU")
-        if device.index is None:
-            device = torch.device("cuda", torch.cuda.current_device())
-    try:
-        torch.empty(1, device=device)
-    except Exception as error:  # each backend has its own way to say that it is not here
-        raise ValueError(f"device {name!r} is not available: torch cannot use it here") from error
-    if device.type == "meta":
-        raise ValueError(f"device {name!r} is not available: it holds no values")
-    return device
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        name = "bfloat16" if _multiplies_bfloat16(device) else "float32"
-    if name not in _DTYPES:
-        raise ValueError(f"dtype must be 'auto' or one of {', '.join(_DTYPES)}, got {name!r}")
-    if name == "float16" and device.type == "cpu":
-        raise ValueError("dtype 'float16' needs a GPU; on a CPU, 'bfloat16' and 'float32' serve")
-    return _DTYPES[name]
-
-
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware does, rather than torch on its behalf."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and supported is not None and bool(supported())

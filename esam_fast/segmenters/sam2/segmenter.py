@@ -13,7 +13,7 @@ from torch import Tensor
 from esam_fast.segmenters.sam import SamSegmenter
 from esam_fast.segmenters.sam.frame import Frame
 from esam_fast.segmenters.sam.official_amg import AmgSettings
-from esam_fast.segmenters.sam2 import official_amg
+from esam_fast.segmenters.sam2 import huggingface, official_amg
 from esam_fast.segmenters.sam2.encoder import ImageEncoder
 from esam_fast.segmenters.sam2.frame import StretchedFrame
 from esam_fast.segmenters.sam2.recognise import is_official_decoder
@@ -31,7 +31,8 @@ class Sam2Segmenter(SamSegmenter):
     through a sigmoid where it has one.
 
     Args:
-        model: any SAM2Base. It is copied as it is now.
+        model: any SAM2Base, or transformers' Sam2Model, whose weights then run in sam2's parts. It is copied as it is
+            now.
         device, dtype, name, owned: see `SamSegmenter`.
 
     Raises:
@@ -45,6 +46,8 @@ class Sam2Segmenter(SamSegmenter):
     def __init__(
         self, model: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam2", owned: bool = False
     ) -> None:
+        if huggingface.is_transformers_model(model):
+            model, owned = huggingface.converted(model), True
         missing = [part for part in _PARTS if not hasattr(model, part)]
         if missing:
             raise TypeError(f"model must be a SAM2Base, but {type(model).__name__} has no {missing[0]}")

@@ -1,0 +1,190 @@
+"""The files for all images of a run, made at its end from those of each: coco.json, cvat/annotations.xml, the page."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from esam_fast import _files, report
+from esam_fast._files import Pathish, within
+from esam_fast.export import CATEGORY, as_json, cvat, yolo
+from esam_fast.runs import record
+from esam_fast.runs.errors import named, reason
+from esam_fast.runs.manifest import Entry, all_in, entry_of, lines
+
+_CHUNK = 20_000  # entries sorted in memory at a time
+
+
+@dataclass
+class Collected:
+    """What was made of a run.
+
+    Attributes:
+        images: how many are done.
+        made: the files, as paths.
+        failed: how many images failed.
+        missing: a line for each shard or file that is not there.
+    """
+
+    images: int = 0
+    made: list[Path] = field(default_factory=list)
+    failed: int = 0
+    missing: list[str] = field(default_factory=list)
+
+
+def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -> Collected:
+    """Make the files for all images that the manifests of a folder know, by the name of their file.
+
+    Memory does not grow with the number of images, but that of the report's page. Images get the ids 1, 2, ... in the
+    order of their file_name.
+
+    Args:
+        out: the run's folder.
+        failed: called with a line for each image that failed.
+
+    Raises:
+        FileNotFoundError: there is no manifest in the folder. OSError: a file cannot be written.
+    """
+    if not all_in(out):
+        raise FileNotFoundError(2, "expected a folder of a run, with its manifest, got none", os.fspath(out))
+    found = Collected(missing=_missing_shards(out))
+    with ExitStack() as stack:
+        entries = _Latest(out, stack)
+        kinds: set[str] = set()
+        for entry in entries:
+            if "error" in entry:
+                found.failed += 1
+                failed(named(entry["path"], entry["error"]))
+            else:
+                found.images += 1
+                kinds |= entry["outputs"].keys()
+        done = _Done(out, entries, found.missing)
+        if "coco" in kinds:
+            found.made.append(_coco(done))
+        if "cvat" in kinds:
+            found.made.append(_cvat(done))
+        if "yolo" in kinds:
+            found.made.append(Path(out, "yolo", "data.yaml"))
+            _files.write_bytes(found.made[-1], yolo.DATASET)
+        if "report" in kinds:
+            found.made.append(page(out))
+    return found
+
+
+def page(out: Pathish) -> Path:
+    """Make the page of a run from the images that are there."""
+    about = record.brief(record.read(out) or {})
+    report.build(out, f"{Path(out).absolute().name}: entities", about)
+    return Path(out, "index.html")
+
+
+def _missing_shards(out: Pathish) -> list[str]:
+    there = [shard for shard in all_in(out).values() if shard]
+    return [
+        f"manifest-{part}-of-{parts}.jsonl: no such file; this shard has not begun"
+        for parts in sorted({shard.parts for shard in there})
+        for part in range(parts)
+        if (part, parts) not in there
+    ]
+
+
+class _Latest:
+    """The last entry of each image of a run, by file_name; may be iterated again and again."""
+
+    def __init__(self, out: Pathish, stack: ExitStack) -> None:
+        self._chunks: list[BinaryIO | list[bytes]] = []
+        run = (record.read(out) or {}).get("hash")
+        own = (entry for entry in lines(out) if run in (None, entry["run"]))
+        ordered = ((_order(entry), as_json(entry) + b"\n") for entry in own)
+        while content := [line for _, line in sorted(itertools.islice(ordered, _CHUNK))]:
+            if len(content) < _CHUNK and not self._chunks:
+                self._chunks.append(content)
+                break
+            file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            file.writelines(content)
+            self._chunks.append(file)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[Entry]:
+        merged = heapq.merge(*map(_read, self._chunks), key=_order)
+        for _, same in itertools.groupby(merged, key=lambda entry: entry["file_name"]):
+            yield list(same)[-1]
+
+
+def _order(entry: Entry) -> tuple[str, float]:
+    return entry["file_name"], entry["time"]
+
+
+def _read(chunk: BinaryIO | list[bytes]) -> Iterator[Entry]:
+    if not isinstance(chunk, list):
+        chunk.seek(0)
+    return (entry for entry in map(entry_of, chunk) if entry is not None)
+
+
+@dataclass
+class _Done:
+    """Entries of a run, numbered, with the contents of their files."""
+
+    out: Pathish
+    entries: _Latest
+    missing: list[str]
+
+    def each(self, kind: str) -> Iterator[tuple[int, Entry]]:
+        """The images that have this output, with their ids."""
+        of_kind = (entry for entry in self.entries if kind in entry.get("outputs", ()))
+        return enumerate(of_kind, start=1)
+
+    def contents(self, kind: str) -> Iterator[tuple[int, Path, bytes]]:
+        """The path and content of the file of each image that has this output; those without are told."""
+        for number, entry in self.each(kind):
+            (path,) = entry["outputs"][kind]
+            try:
+                path = within(self.out, path)
+                with _files.open_regular(path) as file:
+                    yield number, path, file.read()
+            except (OSError, ValueError) as error:
+                self.missing.append(reason(error))
+
+
+def _coco(done: _Done) -> Path:
+    path = Path(done.out, "coco.json")
+    with _files.writing(path) as file:
+        file.write(b'{"info": {"description": "made by esam-fast"},\n"images": [')
+        comma = b"\n"
+        for number, entry in done.each("coco"):
+            image = {"id": number, **{key: entry[key] for key in ("file_name", "width", "height")}}
+            file.write(comma + as_json(image))
+            comma = b",\n"
+        file.write(b'],\n"categories": [' + as_json(CATEGORY) + b'],\n"annotations": [')
+        comma, ids = b"\n", itertools.count(1)
+        for number, source, content in done.contents("coco"):
+            for annotation in _records(source, content, done.missing):
+                numbered: dict[str, Any] = {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
+                file.write(comma + as_json(numbered))
+                comma = b",\n"
+        file.write(b"]}\n")
+    return path
+
+
+def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, Any]]:
+    try:
+        return _files.parse_json(content)
+    except ValueError as error:
+        missing.append(f"{path}: not JSON: {error}")
+        return []
+
+
+def _cvat(done: _Done) -> Path:
+    path = Path(done.out, "cvat", "annotations.xml")
+    with _files.writing(path) as file:
+        file.write(cvat.START.encode())
+        for number, _, content in done.contents("cvat"):
+            file.write(content.replace(b'<image id="0"', b'<image id="%d"' % (number - 1), 1))
+        file.write(cvat.END.encode())
+    return path

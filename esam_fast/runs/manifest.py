@@ -1,0 +1,209 @@
+"""``manifest.jsonl``: a line for every image that is done, by which a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from esam_fast import _files
+from esam_fast._files import Pathish
+from esam_fast.export import as_json
+from esam_fast.runs import record
+from esam_fast.runs.listing import Shard
+from esam_fast.runs.names import Job
+from esam_fast.runs.outputs import Outputs, Written
+from esam_fast.runs.record import Made
+
+Entry = dict[str, Any]
+"""A line: path, file_name, size and mtime_ns of the image, name of its results, run (the hash of what made them) and
+time (when, seconds since 1970); and then either error, or width, height, entities, covered, prompts, seconds, and
+outputs: paths in the run's folder by what was asked for."""
+
+_OFFSET_BITS = 48
+
+
+class Conflict(ValueError):
+    """A folder that holds results of another config, or that another run writes; the message says what to do."""
+
+
+def path_of(out: Pathish, shard: Shard | None = None) -> Path:
+    """The manifest of a run, or of one shard."""
+    return Path(out, "manifest.jsonl" if shard is None else f"manifest-{shard.part}-of-{shard.parts}.jsonl")
+
+
+def all_in(out: Pathish) -> dict[Path, Shard | None]:
+    """The manifests in a run's folder, and which shard's each is."""
+    found: dict[Path, Shard | None] = {}
+    for path in sorted(Path(out).glob("manifest*.jsonl")):
+        if match := re.fullmatch(r"manifest(?:-(\d+)-of-(\d+))?\.jsonl", path.name):
+            found[path] = None if match[1] is None else Shard(int(match[1]), int(match[2]))
+    return found
+
+
+class Manifest:
+    """What is done in a run's folder, and the file to which this process alone writes what it does.
+
+    Memory grows by 16 bytes for each image that is there already. The last line of a run that was killed is cut off if
+    it is torn. Temporary files that killed runs left are removed.
+
+    Args:
+        out: the run's folder; made if missing.
+        made: what makes the results.
+        shard: which part of the images this run does; the others may run at the same time.
+        overwrite: begin anew, whatever is there.
+
+    Raises:
+        Conflict: the folder holds results of another config, and `overwrite` is False; or another run writes this
+            manifest. OSError: it cannot be written.
+    """
+
+    def __init__(self, out: Pathish, made: Made, shard: Shard | None = None, *, overwrite: bool = False) -> None:
+        self._out, self._run, self._files = Path(out), made.hash, list[BinaryIO]()
+        self._keys, self._places = array("Q"), array("Q")
+        path = path_of(out, shard)
+        self._out.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            try:
+                own = stack.enter_context(_files.locked(path))
+            except _files.Busy as error:
+                raise Conflict(
+                    f"{path}: another run is writing into {out}; wait for it, or choose another --out"
+                ) from error
+            others = [p for p, s in all_in(out).items() if p != path and (s and s.parts) != (shard and shard.parts)]
+            if overwrite:
+                own.truncate(0)
+                for other in others:
+                    other.unlink()
+                others = []
+            _cut_torn_line(own)
+            self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
+            self._refuse_others(made)
+            for number, file in enumerate(self._files):
+                self._read(number, file)
+            self._close = stack.pop_all().close
+        order = np.argsort(np.asarray(self._keys), kind="stable")
+        self._sorted, self._at = np.asarray(self._keys)[order], np.asarray(self._places)[order]
+        if shard is None:  # shards may be at work
+            _files.remove_leftovers(out)
+
+    def done(self, job: Job, outputs: Outputs, status: os.stat_result) -> Entry | None:
+        """The entry of an image of which all that is asked for is there, made of the same file; else None."""
+        entry = self._same(job.file_name, status.st_size, status.st_mtime_ns)
+        if entry is None or not set(outputs.kinds) <= entry["outputs"].keys():
+            return None
+        paths = [path for kind in outputs.kinds for path in entry["outputs"][kind]]
+        return entry if all(os.path.isfile(os.path.join(self._out, path)) for path in paths) else None
+
+    def undone(
+        self, jobs: Iterable[Job], outputs: Outputs, skip: Callable[[Entry], object] = lambda entry: None
+    ) -> Iterator[Job]:
+        """The jobs that are not done; `skip` is called with the entries of the others."""
+        for job in jobs:
+            entry = None
+            with contextlib.suppress(OSError, ValueError):  # whoever opens the file will say what is wrong
+                entry = self.done(job, outputs, os.stat(job.path))
+            if entry is None:
+                yield job
+            else:
+                skip(entry)
+
+    def add(self, entry: Entry) -> None:
+        """Write down one image; what was made of the same file before, and is not replaced, is kept in its entry."""
+        if "error" not in entry:
+            before = self._same(entry["file_name"], entry["size"], entry["mtime_ns"])
+            entry["outputs"] = _joined(before["outputs"] if before else {}, entry["outputs"])
+        file = self._files[0]
+        with _files.naming(Path(file.name)):
+            file.write(as_json(entry) + b"\n")
+            file.flush()
+
+    def close(self) -> None:
+        """Let others write."""
+        with contextlib.suppress(OSError):  # what could not be written was told by `add`
+            self._close()
+
+    def __len__(self) -> int:
+        return len(self._sorted)
+
+    def _same(self, file_name: str, size: int, mtime_ns: int) -> Entry | None:
+        """The last entry of an image, if it did not fail and its file was like this."""
+        entry = self._last(file_name)
+        if entry is None or "error" in entry or (entry["size"], entry["mtime_ns"]) != (size, mtime_ns):
+            return None
+        return entry
+
+    def _last(self, file_name: str) -> Entry | None:
+        key = _key(file_name)
+        first, end = np.searchsorted(self._sorted, [key, key], "left")[0], np.searchsorted(self._sorted, key, "right")
+        found: list[Entry] = []
+        for place in self._at[first:end].tolist():
+            file = self._files[place >> _OFFSET_BITS]
+            file.seek(place & ((1 << _OFFSET_BITS) - 1))
+            found += [entry for entry in [entry_of(file.readline())] if entry and entry["file_name"] == file_name]
+        return max(found, key=lambda entry: entry["time"], default=None)
+
+    def _read(self, number: int, file: BinaryIO) -> None:
+        file.seek(offset := 0)
+        for line in file:
+            entry = entry_of(line)
+            if entry is not None:
+                if "error" not in entry and entry["run"] != self._run:
+                    raise self._conflict(f"{entry['run']} in {Path(file.name).name}, {self._run} here")
+                self._keys.append(_key(entry["file_name"]))
+                self._places.append(number << _OFFSET_BITS | offset)
+            offset += len(line)
+
+    def _refuse_others(self, made: Made) -> None:
+        there = record.read(self._out) or {}
+        if there.get("hash", made.hash) != made.hash and any(path.stat().st_size for path in all_in(self._out)):
+            raise self._conflict("; ".join(record.differences(there, made)))
+
+    def _conflict(self, what: str) -> Conflict:
+        return Conflict(f"{self._out} holds results of another config: {what}; choose another --out, or --overwrite")
+
+
+def entry_of(line: bytes) -> Entry | None:
+    """A line's entry; None where it is torn or none of ours."""
+    try:
+        entry = _files.parse_json(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and {"file_name", "run", "time"} <= entry.keys() else None
+
+
+def _key(file_name: str) -> int:
+    return int.from_bytes(blake2b(os.fsencode(file_name), digest_size=8).digest(), "little")
+
+
+def _joined(before: Written, now: Written) -> Written:
+    replaced = {path for paths in now.values() for path in paths}
+    return {kind: paths for kind, paths in before.items() if kind not in now and not replaced & set(paths)} | now
+
+
+def _cut_torn_line(file: BinaryIO) -> None:
+    """Cut off what a killed run wrote of its last line."""
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        begin = max(0, end - (1 << 16))
+        file.seek(begin)
+        at = file.read(end - begin).rfind(b"\n")
+        if at >= 0:
+            end = begin + at + 1
+            break
+        end = begin
+    file.truncate(end)
+
+
+def lines(out: Pathish) -> Iterator[Entry]:
+    """The entries of all manifests in a run's folder, as they come."""
+    for path in all_in(out):
+        with _files.open_regular(path) as file:
+            yield from (entry for entry in map(entry_of, file) if entry)

@@ -1,0 +1,136 @@
+"""transformers' Sam2Model as sam2's SAM2Base: the same parts under other names. Needs no transformers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from sam2.modeling.backbones.hieradet import Hiera
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor, nn
+
+from esam_fast import weights
+
+MARK = "vision_encoder.backbone.patch_embed.projection.weight"  # by this tensor transformers' names are known
+IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")  # the others are for video
+
+# transformers' names and sam2's, replaced in this order.
+_NAMES = (
+    ("shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"),
+    ("vision_encoder.backbone.", "image_encoder.trunk."),
+    ("vision_encoder.", "image_encoder."),
+    ("patch_embed.projection.", "patch_embed.proj."),
+    ("mask_embed.conv1.", "mask_downscaling.0."),
+    ("mask_embed.layer_norm1.", "mask_downscaling.1."),
+    ("mask_embed.conv2.", "mask_downscaling.3."),
+    ("mask_embed.layer_norm2.", "mask_downscaling.4."),
+    ("mask_embed.conv3.", "mask_downscaling.6."),
+    ("upscale_conv1.", "output_upscaling.0."),
+    ("upscale_layer_norm.", "output_upscaling.1."),
+    ("upscale_conv2.", "output_upscaling.3."),
+    ("layer_norm_final_attn.", "norm_final_attn."),
+    (".layer_norm", ".norm"),
+    (".o_proj.", ".out_proj."),
+    ("no_memory_embedding", "no_mem_embed"),
+)  # fmt: skip
+_PARTS = re.compile(r"^(prompt_encoder|mask_decoder)\.")
+_NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
+_MLP = re.compile(r"(.*)\.(proj_in|layers\.(\d+)|proj_out)\.(weight|bias)")
+_POINTS = "prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
+_POSITIONS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
+
+
+def is_transformers_model(model: Any) -> bool:
+    """Whether an object has the parts of one of transformers' SAM 2s."""
+    return hasattr(getattr(model, "vision_encoder", None), "backbone") and all(
+        hasattr(model, part) for part in ("prompt_encoder", "mask_decoder", "no_memory_embedding", "config")
+    )
+
+
+def converted(model: Any) -> nn.Module:
+    """sam2's SAM2Base, as far as images need it, with copies of the weights of a Sam2Model (or Sam2VideoModel).
+
+    Raises:
+        ValueError: the weights do not fit what its config describes, or sam2 has no such model.
+    """
+    state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()})
+    try:
+        sam2 = _build(model.config)
+        expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
+        if wrong := expected ^ state.keys():
+            raise ValueError(f"{len(wrong)} tensors are too many or too few, {min(wrong)} for one")
+        sam2.load_state_dict(state, strict=False, assign=True)
+    except Exception as error:  # numbers that do not go together fail wherever they meet
+        text = " ".join(str(error).split())[:200]
+        raise ValueError(f"{type(model).__name__} is no SAM 2 that sam2 can run: {text}") from error
+    return sam2.eval()
+
+
+def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a Sam2Model by sam2's names, those that only video needs left out.
+
+    Raises:
+        WeightsError: the position encoding of images is not that of points, as in sam2 it always is.
+    """
+    positions = [state[name] for name in _POSITIONS if name in state]
+    if any(not torch.equal(positions[0], other) for other in positions):
+        raise weights.WeightsError("a Sam2Model has one position encoding for images and another for points")
+    found = {}
+    for name, value in state.items():
+        if name == _POINTS:
+            for i, row in enumerate(value):
+                found[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = row[None]
+        elif (official := _official(name, state)).startswith(IMAGE_PARTS):
+            found[official] = value
+    return found
+
+
+def _official(name: str, state: Mapping[str, Tensor]) -> str:
+    if mlp := _MLP.fullmatch(name):
+        head, layer, number, kind = mlp.groups()
+        inner = sum(other.startswith(f"{head}.layers.") and other.endswith(".weight") for other in state)
+        place = {"proj_in": 0, "proj_out": inner + 1}.get(layer, int(number or 0) + 1)
+        name = f"{head}.layers.{place}.{kind}"
+    for theirs, official in _NAMES:
+        name = name.replace(theirs, official)
+    return _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name))
+
+
+def _build(config: Any) -> nn.Module:
+    """A SAM2Base without memory, with random weights, as a Sam2Config describes it."""
+    vision, prompts = config.vision_config, config.prompt_encoder_config
+    trunk = vision.backbone_config
+    hiera = Hiera(
+        embed_dim=trunk.hidden_size,
+        num_heads=trunk.num_attention_heads_per_stage[0],
+        q_pool=trunk.num_query_pool_stages,
+        q_stride=tuple(trunk.query_stride),
+        stages=tuple(trunk.blocks_per_stage),
+        window_pos_embed_bkg_spatial_size=tuple(trunk.window_positional_embedding_background_size),
+        window_spec=tuple(trunk.window_size_per_stage),
+        global_att_blocks=tuple(trunk.global_attention_blocks),
+    )
+    neck = FpnNeck(
+        PositionEmbeddingSine(vision.fpn_hidden_size),
+        vision.fpn_hidden_size,
+        list(vision.backbone_channel_list),
+        fpn_top_down_levels=list(vision.fpn_top_down_levels),
+        fpn_interp_model="nearest",
+    )
+    scalp = len(vision.backbone_channel_list) - vision.num_feature_levels
+    return SAM2Base(
+        ImageEncoder(hiera, neck, scalp),
+        None,
+        None,
+        image_size=prompts.image_size,
+        backbone_stride=prompts.patch_size,
+        directly_add_no_mem_embed=True,
+        use_high_res_features_in_sam=True,
+        iou_prediction_use_sigmoid=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+    )

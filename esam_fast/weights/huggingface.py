@@ -1,0 +1,137 @@
+"""SAM in Hugging Face form: transformers' files and names, and the hub's cache. Knows no torch, and asks no network."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from esam_fast import _files, _limits
+from esam_fast.weights.official import WeightsError
+
+MARK = "vision_encoder.patch_embed.projection.weight"  # by this tensor a SAM with transformers' names is known
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+_REPOSITORIES = {
+    "vit_h": "facebook/sam-vit-huge",
+    "vit_l": "facebook/sam-vit-large",
+    "vit_b": "facebook/sam-vit-base",
+}
+_POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+# transformers' names and segment_anything's, replaced in this order.
+_NAMES = (
+    ("shared_image_embedding.positional_embedding", _POSITIONS),
+    ("prompt_encoder.shared_embedding.positional_embedding", _POSITIONS),
+    ("vision_encoder.layers.", "image_encoder.blocks."),
+    ("vision_encoder.", "image_encoder."),
+    ("patch_embed.projection.", "patch_embed.proj."),
+    ("neck.conv1.", "neck.0."),
+    ("neck.layer_norm1.", "neck.1."),
+    ("neck.conv2.", "neck.2."),
+    ("neck.layer_norm2.", "neck.3."),
+    ("prompt_encoder.point_embed.", "prompt_encoder.point_embeddings."),
+    ("mask_embed.conv1.", "mask_downscaling.0."),
+    ("mask_embed.layer_norm1.", "mask_downscaling.1."),
+    ("mask_embed.conv2.", "mask_downscaling.3."),
+    ("mask_embed.layer_norm2.", "mask_downscaling.4."),
+    ("mask_embed.conv3.", "mask_downscaling.6."),
+    ("upscale_conv1.", "output_upscaling.0."),
+    ("upscale_layer_norm.", "output_upscaling.1."),
+    ("upscale_conv2.", "output_upscaling.3."),
+    ("layer_norm_final_attn.", "norm_final_attn."),
+    (".layer_norm", ".norm"),
+)  # fmt: skip
+_MLP = re.compile(
+    r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.(proj_in|layers\.(\d+)|proj_out)\.(\w+)"
+)
+
+
+def official_names(names: Iterable[str]) -> dict[str, str]:
+    """segment_anything's name of each tensor of a transformers' SamModel.
+
+    Two of transformers' names mean the same tensor, the position encoding. A name that is not known stays as it is.
+    """
+    names = list(names)
+    return {name: _official(name, names) for name in names}
+
+
+def _official(name: str, names: list[str]) -> str:
+    if mlp := _MLP.fullmatch(name):
+        head, layer, number, kind = mlp.groups()
+        inner = sum(other.startswith(f"{head}.layers.") and other.endswith(".weight") for other in names)
+        place = {"proj_in": 0, "proj_out": inner + 1}.get(layer, int(number or 0) + 1)
+        return f"{head}.layers.{place}.{kind}"
+    for theirs, official in _NAMES:
+        name = name.replace(theirs, official)
+    return name
+
+
+def file_of(path: Path) -> Path:
+    """The weight file that a path means: of a folder as `save_pretrained` writes it, the one in it; else the path.
+
+    Raises:
+        WeightsError: a folder without such a file.
+    """
+    if not path.is_dir():
+        return path
+    for name in _FILES:
+        if (path / name).is_file():
+            return path / name
+    if (path / "model.safetensors.index.json").is_file():
+        raise WeightsError(f"{path} holds weights in several files: save them as one (max_shard_size='10GB')")
+    raise WeightsError(f"{path} is a folder without weights: expected {' or '.join(_FILES)} in it")
+
+
+def config_of(path: Path) -> dict[str, Any] | None:
+    """What config.json beside a weight file says of its architecture; None: there is no such file.
+
+    Raises:
+        WeightsError: it cannot be read, or is of another model than SAM.
+    """
+    file = path.with_name("config.json")
+    if not file.exists():
+        return None
+    try:
+        if file.stat().st_size > _limits.MAX_CONFIG_BYTES:
+            raise ValueError(f"expected at most {_limits.MAX_CONFIG_BYTES} bytes, got {file.stat().st_size}")
+        config = _files.read_json(file)
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind != "sam":
+        raise WeightsError(f"{file} is not of a SAM: expected model_type 'sam', got {str(kind)[:80]!r}")
+    return dict(config)
+
+
+def cached(model: str) -> Path | None:
+    """The weight file of an official SAM in the cache of the Hugging Face hub; None: it is not there.
+
+    Of several revisions that which "main" names, else the newest.
+    """
+    if model not in _REPOSITORIES:
+        return None
+    folder = cache() / f"models--{_REPOSITORIES[model].replace('/', '--')}"
+    with suppress(OSError, UnicodeError):
+        main = folder / "refs" / "main"
+        wanted = main.read_text(encoding="utf-8").strip() if main.is_file() else None
+        revisions = sorted(
+            (folder / "snapshots").iterdir(), key=lambda path: (path.name == wanted, path.stat().st_mtime), reverse=True
+        )
+        return next((revision / name for revision in revisions for name in _FILES if (revision / name).is_file()), None)
+    return None
+
+
+def cache() -> Path:
+    """The cache of the Hugging Face hub, where its own variables put it. It need not exist."""
+    for variable, inside in (
+        ("HF_HUB_CACHE", ""),
+        ("HUGGINGFACE_HUB_CACHE", ""),
+        ("HF_HOME", "hub"),
+        ("XDG_CACHE_HOME", "huggingface/hub"),
+    ):
+        if asked := os.environ.get(variable):
+            return Path(os.path.expandvars(asked)).expanduser() / inside
+    return Path("~/.cache/huggingface/hub").expanduser()

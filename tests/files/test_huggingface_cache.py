@@ -1,0 +1,112 @@
+"""The cache of the Hugging Face hub: where it is, and which file of which revision is taken."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from esam_fast import weights
+from esam_fast.weights import huggingface
+
+VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+OLD, NEW = "0" * 40, "f" * 40
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The hub's folder of facebook/sam-vit-large; there are no other weights."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("ESAM_WEIGHTS_DIR", str(tmp_path / "weights"))
+    return tmp_path / "hub" / "models--facebook--sam-vit-large"
+
+
+def revision(folder: Path, name: str, *files: str, seconds: int = 0) -> Path:
+    snapshot = folder / "snapshots" / name
+    (folder / "blobs").mkdir(parents=True, exist_ok=True)
+    snapshot.mkdir(parents=True)
+    for file in files:
+        (folder / "blobs" / f"{name}{file}").write_bytes(b"x")
+        (snapshot / file).symlink_to(f"../../blobs/{name}{file}")
+    os.utime(snapshot, (seconds, seconds))
+    return snapshot
+
+
+def test_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    found = [huggingface.cache()]
+    for variable in reversed(VARIABLES):
+        monkeypatch.setenv(variable, f"~/{variable}")
+        found.append(huggingface.cache())
+    assert [str(path.relative_to(tmp_path)) for path in found] == [
+        ".cache/huggingface/hub",
+        "XDG_CACHE_HOME/huggingface/hub",
+        "HF_HOME/hub",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_HUB_CACHE",
+    ]
+
+
+def test_the_newest_revision_unless_main_names_another(folder):
+    assert weights.find("vit_l") is None
+    older = revision(folder, OLD, "config.json", "pytorch_model.bin", "model.safetensors", seconds=1)
+    newer = revision(folder, NEW, "config.json", "pytorch_model.bin", seconds=2)
+    revision(folder, "a" * 40, "config.json", seconds=3)  # weights were not asked for
+    assert weights.find("vit_l") == newer / "pytorch_model.bin"
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(f"{OLD}\n")
+    assert weights.available() == {"vit_l": older / "model.safetensors"}
+    (folder / "refs" / "main").write_bytes(b"\xff../../elsewhere")
+    assert weights.find("vit_l") is None or weights.find("vit_l").is_relative_to(folder)
+
+
+def test_a_file_that_is_not_whole_is_none(folder):
+    snapshot = revision(folder, OLD)
+    (snapshot / "model.safetensors").symlink_to("../../blobs/still-coming")
+    assert weights.find("vit_l") is None
+
+
+def test_the_own_folder_comes_first(folder, tmp_path):
+    revision(folder, OLD, "model.safetensors")
+    own = tmp_path / "weights" / weights.MODELS["vit_l"].file
+    own.parent.mkdir()
+    own.write_bytes(b"x")
+    assert weights.find("vit_l") == own
+
+
+def test_every_name_of_a_model_becomes_another():
+    ours = weights.official_names(
+        [
+            "shared_image_embedding.positional_embedding",
+            "vision_encoder.layers.11.layer_norm2.bias",
+            "vision_encoder.neck.layer_norm1.weight",
+            "prompt_encoder.point_embed.3.weight",
+            "prompt_encoder.not_a_point_embed.weight",
+            "prompt_encoder.mask_embed.conv3.bias",
+            "mask_decoder.transformer.layers.1.layer_norm4.weight",
+            "mask_decoder.transformer.layer_norm_final_attn.bias",
+            "mask_decoder.upscale_layer_norm.bias",
+            "mask_decoder.iou_prediction_head.proj_in.weight",
+            "mask_decoder.iou_prediction_head.layers.0.weight",
+            "mask_decoder.iou_prediction_head.layers.1.weight",
+            "mask_decoder.iou_prediction_head.proj_out.bias",
+        ]
+    )
+    assert list(ours.values()) == [
+        "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
+        "image_encoder.blocks.11.norm2.bias",
+        "image_encoder.neck.1.weight",
+        "prompt_encoder.point_embeddings.3.weight",
+        "prompt_encoder.not_a_point_embed.weight",
+        "prompt_encoder.mask_downscaling.6.bias",
+        "mask_decoder.transformer.layers.1.norm4.weight",
+        "mask_decoder.transformer.norm_final_attn.bias",
+        "mask_decoder.output_upscaling.1.bias",
+        "mask_decoder.iou_prediction_head.layers.0.weight",
+        "mask_decoder.iou_prediction_head.layers.1.weight",
+        "mask_decoder.iou_prediction_head.layers.2.weight",
+        "mask_decoder.iou_prediction_head.layers.3.bias",
+    ]

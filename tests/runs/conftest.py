@@ -1,0 +1,3 @@
+from small_runs import photos, segment
+
+__all__ = ["photos", "segment"]

@@ -1,0 +1,146 @@
+"""The files for all images, read back with other tools."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from pycocotools.coco import COCO
+from small_runs import save
+
+from esam_fast.cli import main
+from esam_fast.runs import collect as collecting
+from esam_fast.runs.collect import collect
+from esam_fast.runs.listing import Shard
+from esam_fast.runs.outputs import Outputs
+
+ALL = ["a.png", "b.png", "sub/a.png", "sub/c d.png"]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
+def test_coco_json_equals_the_label_maps(segment):
+    segment()
+    assert collect("out").made == [Path("out/coco.json")]
+    coco = COCO("out/coco.json")
+    assert [(i, coco.imgs[i]["file_name"]) for i in sorted(coco.imgs)] == list(enumerate(ALL, start=1))
+    assert sorted(coco.anns) == list(range(1, len(coco.anns) + 1))
+    for number, image in coco.imgs.items():
+        labels = np.asarray(Image.open(Path("out", image["file_name"])))
+        assert labels.shape == (image["height"], image["width"])
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=number))
+        assert len(annotations) == labels.max() > 1
+        for label, annotation in enumerate(annotations, start=1):
+            np.testing.assert_array_equal(coco.annToMask(annotation), labels == label)
+            assert annotation["area"] == (labels == label).sum()
+    assert coco.loadCats(coco.getCatIds())[0]["name"] == "entity"
+
+
+def test_a_run_is_its_own_truth(segment):
+    segment()
+    collect("out")
+    command = ["eval", "--annotations", "out/coco.json", "--results", "out", "--json", "numbers.json"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(Path("numbers.json").read_text())["AP"] == pytest.approx(100)
+
+
+def test_cvat_and_yolo(segment):
+    segment(outputs=Outputs(("cvat", "yolo"), overlay=False))
+    assert collect("out").made == [Path("out/cvat/annotations.xml"), Path("out/yolo/data.yaml")]
+    root = ElementTree.parse("out/cvat/annotations.xml").getroot()
+    images = root.findall("image")
+    assert [(image.get("id"), image.get("name")) for image in images] == [(str(k), n) for k, n in enumerate(ALL)]
+    assert [len(image.findall("polygon")) for image in images] == [3, 2, 4, 5]
+    assert "0: entity" in Path("out/yolo/data.yaml").read_text()
+    assert len(Path("out/yolo/sub/c d.txt").read_text().splitlines()) == 5
+
+
+def test_the_page(segment):
+    segment(outputs=Outputs(report=True))
+    assert Path("out/index.html") in collect("out").made
+    index = Path("out/report/index.js").read_text()
+    assert all(f'"name": "{name}"' in index for name in ALL)
+    assert '"title": "out: entities"' in index
+    assert '"config.mmg.points_per_side": 4' in index
+
+
+def test_shards_give_what_the_whole_run_gives(segment):
+    segment(outputs=Outputs(("coco", "cvat")))
+    collect("out")
+    os.rename("out", "whole")
+    for k in (2, 0):
+        segment(outputs=Outputs(("coco", "cvat")), shard=Shard(k, 3))
+    assert collect("out").missing == ["manifest-1-of-3.jsonl: no such file; this shard has not begun"]
+    segment(outputs=Outputs(("coco", "cvat")), shard=Shard(1, 3))
+    assert collect("out").missing == []
+    for name in ("coco.json", "cvat/annotations.xml", "run.json"):
+        assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+def test_sorting_in_parts_gives_the_same(segment, monkeypatch):
+    segment()
+    collect("out")
+    whole = Path("out/coco.json").read_bytes()
+    for parts in (1, 2, 3):
+        monkeypatch.setattr(collecting, "_CHUNK", parts)
+        collect("out")
+        assert Path("out/coco.json").read_bytes() == whole
+
+
+def test_the_last_entry_of_an_image_counts(segment):
+    segment()
+    save(Path("in/a.png"), 6)
+    segment()
+    Path("in/b.png").write_text("no image")
+    segment()
+    told: list[str] = []
+    found = collect("out", told.append)
+    assert (found.images, found.failed) == (3, 1)
+    assert [line.split(":")[0] for line in told] == [os.path.join("in", "b.png")]
+    coco = COCO("out/coco.json")
+    assert [image["file_name"] for image in coco.imgs.values()] == ["a.png", "sub/a.png", "sub/c d.png"]
+    assert len(coco.getAnnIds(imgIds=1)) == 6
+
+
+def test_files_that_are_missing_or_damaged_are_told(segment):
+    segment()
+    os.remove("out/a.json")
+    Path("out/b.json").write_text("[")
+    found = collect("out")
+    assert found.missing[0] == f"{Path('out/a.json')}: No such file or directory"
+    assert found.missing[1].startswith(f"{Path('out/b.json')}: not JSON: ")
+    assert len(COCO("out/coco.json").imgs) == 4
+
+
+def test_a_manifest_leads_to_no_file_outside(segment):
+    segment()
+    Path("secret.json").write_text('[{"secret": 1}]')
+    path = Path("out/manifest.jsonl")
+    path.write_text(path.read_text().replace('"a.json"', '"../secret.json"'))
+    assert "expected a file name inside out" in collect("out").missing[0]
+    assert "secret" not in Path("out/coco.json").read_text()
+
+
+def test_no_run_at_all(photos):
+    with pytest.raises(FileNotFoundError, match="expected a folder of a run, with its manifest, got none"):
+        collect("in")
+
+
+def test_merge(segment):
+    segment(shard=Shard(0, 2))
+    done = CliRunner().invoke(main, ["merge", "out"])
+    assert done.exit_code == 1
+    assert done.stderr == "Missing: manifest-1-of-2.jsonl: no such file; this shard has not begun\n"
+    segment(shard=Shard(1, 2))
+    done = CliRunner().invoke(main, ["merge", "out"])
+    assert (done.exit_code, done.stdout) == (0, f"4 images -> {Path('out/coco.json')}\n")
+    done = CliRunner().invoke(main, ["merge", "in"])
+    assert (done.exit_code, done.stderr) == (
+        1, "Error: in: expected a folder of a run, with its manifest, got none\n"
+    )  # fmt: skip

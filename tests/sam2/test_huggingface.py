@@ -1,0 +1,75 @@
+"""transformers' Sam2Model: the same answers as its own."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+from sam2_models import spread_all, torch
+from sam_models import photo
+
+from esam_fast import EsamMaskGenerator
+from esam_fast.segmenters.sam.decoder import FoldedDecoder
+from esam_fast.segmenters.sam2 import Sam2Segmenter
+
+if os.environ.get("ESAM_EXPECT_SAM2") != "1":
+    pytest.importorskip("transformers")
+
+import transformers
+
+POINTS = np.array([[10.0, 20.0], [100.0, 50.0], [60.5, 70.5]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    trunk = {
+        "model_type": "sam2_hiera_det_model", "hidden_size": 16, "blocks_per_stage": [1, 2, 3, 1],
+        "embed_dim_per_stage": [16, 32, 64, 128], "window_size_per_stage": [8, 4, 7, 4],
+        "global_attention_blocks": [4], "image_size": [256, 256],
+    }  # fmt: skip
+    vision = {
+        "backbone_config": trunk, "backbone_channel_list": [128, 64, 32, 16],
+        "backbone_feature_sizes": [[64, 64], [32, 32], [16, 16]],
+    }  # fmt: skip
+    torch.manual_seed(0)
+    config = transformers.Sam2Config(vision_config=vision, prompt_encoder_config={"image_size": 256})
+    model = transformers.Sam2Model(config).eval()
+    spread_all(model)
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(model.shared_image_embedding.positional_embedding)
+    return model
+
+
+def test_answers_are_transformers_own(model: Any) -> None:
+    segmenter, image = Sam2Segmenter(model), photo(100, 200)
+    assert isinstance(segmenter._decoder, FoldedDecoder)
+    embedding = segmenter.embed(image)
+    logits, scores = segmenter.decode(embedding, POINTS)
+    points = torch.from_numpy(embedding.frame.points(POINTS)).float()[None, :, None]
+    with torch.no_grad():
+        theirs = model(
+            pixel_values=segmenter._square(image, embedding.frame),
+            input_points=points,
+            input_labels=torch.ones(1, len(POINTS), 1, dtype=torch.int),
+            multimask_output=True,
+        )
+    spread = theirs.pred_masks.std()
+    assert (theirs.pred_masks[0] - logits).abs().max() < 1e-4 * spread
+    assert (theirs.iou_scores[0] - scores).abs().max() < 1e-5
+
+
+def test_the_generator_takes_it(model: Any) -> None:
+    assert isinstance(EsamMaskGenerator(model, mode="amg").segmenter, Sam2Segmenter)
+
+
+def test_what_sam2_cannot_run_is_refused(model: Any) -> None:
+    other = copy.deepcopy(model)
+    other.prompt_encoder.shared_embedding.positional_embedding.add_(1)
+    with pytest.raises(ValueError, match="one position encoding for images and another for points"):
+        Sam2Segmenter(other)
+    other = copy.deepcopy(model)
+    other.config.vision_config.backbone_config.hidden_size = 24
+    with pytest.raises(ValueError, match="Sam2Model is no SAM 2 that sam2 can run"):
+        Sam2Segmenter(other)

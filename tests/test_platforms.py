@@ -1,0 +1,93 @@
+"""What Windows and macOS lack or refuse, forced here: the commands run all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import esam_fast
+
+# Run before the package is imported; the packages that it uses are imported first, as they are here.
+COMMON = """
+import os, sys, types
+import click, cv2, faster_coco_eval.core, multiprocessing, numba, numpy, PIL.Image, PIL.ImageDraw, platformdirs
+import requests, tempfile, tqdm
+for name in ("fork", "sched_getaffinity", "mkfifo"):
+    delattr(os, name)
+"""
+WINDOWS = """
+import fcntl
+def locking(descriptor, mode, count):  # of bytes from the position on, for this process
+    fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, count, 0, os.SEEK_CUR)
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=locking)
+sys.modules["fcntl"] = sys.modules["resource"] = None
+sys.platform = "win32"
+for name in ("register_at_fork", "sysconf", "O_NONBLOCK"):
+    delattr(os, name)
+def refusing(change):
+    def checked(*paths, **options):
+        for path in filter(os.path.exists, paths):
+            for number in os.listdir("/proc/self/fd"):
+                if os.path.exists(f"/proc/self/fd/{number}") and os.path.samefile(f"/proc/self/fd/{number}", path):
+                    raise PermissionError(13, "a file that is open is neither renamed nor removed", str(path))
+        return change(*paths, **options)
+    return checked
+os.replace, os.unlink, os.remove = refusing(os.replace), refusing(os.unlink), refusing(os.remove)
+"""
+MACOS = """
+sys.platform = "darwin"
+sysconf = os.sysconf
+def only_known(name):
+    if name == "SC_AVPHYS_PAGES":
+        raise ValueError("unrecognized configuration name")
+    return sysconf(name)
+os.sysconf = only_known
+"""
+FORCED = {"win32": COMMON + WINDOWS, "darwin": COMMON + MACOS}
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="forced on Linux; others are what they are")
+
+
+def run(platform: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"{FORCED[platform]}\nsys.path.insert(0, {str(Path(esam_fast.__file__).parents[1])!r})\n"
+    code += f"from esam_fast.cli import main\nmain({list(arguments)!r})"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("platform", FORCED)
+def test_commands(tmp_path: Path, platform: str) -> None:
+    done = run(platform, tmp_path, "demo", "--out", "demo")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "écran 图").mkdir()
+    photo = tmp_path / "écran 图" / "φ.png"
+    blocks = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(blocks.repeat(16, 0).repeat(16, 1)).save(photo)
+    for again in (1, 2):  # over results that are there
+        done = run(platform, tmp_path, "segment", str(photo.parent), "--out", "out")
+        assert done.returncode == 0, (again, done.stderr)
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"φ.png", "φ.json", "φ_overlay.jpg", "run.json"}
+    assert not list(tmp_path.rglob(".*.tmp"))
+    done = run(platform, tmp_path, "profile", str(photo), "--out", "times")
+    assert done.returncode == 0, done.stderr
+    assert run(platform, tmp_path, "info").returncode == run(platform, tmp_path, "weights", "list").returncode == 0
+
+
+def test_names_that_differ_in_case_alone(tmp_path: Path) -> None:
+    for folder, name in (("a", "\u00e9X.png"), ("b", "e\u0301x.png")):  # two forms of one letter
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(b"")
+    done = run("darwin", tmp_path, "segment", "a/\u00e9X.png", "b/e\u0301x.png", "--out", "out")
+    assert done.returncode == 2
+    assert "would both write" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_use_is_refused_as_there(tmp_path: Path) -> None:
+    code = f"{FORCED['win32']}\nfile = open('a', 'wb')\nos.replace('a', 'b')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "PermissionError" in done.stderr
