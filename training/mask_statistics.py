@@ -89,7 +89,8 @@ def summary(samples: list[dict[str, np.ndarray]]) -> dict[str, str]:
         return " / ".join(f"{100 * value:.0f}" for value in np.atleast_1d(every[name].mean(axis=axis)))
 
     def correlation(a: np.ndarray, b: np.ndarray) -> str:
-        return f"{np.corrcoef(a.ravel(), b.ravel())[0, 1]:.2f}"
+        vary = np.ptp(a) > 0 and np.ptp(b) > 0
+        return f"{np.corrcoef(a.ravel(), b.ravel())[0, 1]:.2f}" if vary else "-"
 
     rows = {
         "masks that pass the filter, %": percent("passing"),
