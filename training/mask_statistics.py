@@ -108,10 +108,10 @@ def summary(samples: list[dict[str, np.ndarray]]) -> dict[str, str]:
         "correlation of score and log area, all masks": correlation(scores, np.log(area + 1e-4)),
     }  # fmt: skip
     for name, words in (("list", "AMG's list"), ("objects", "MMG's object masks")):
+        covered, twice = f"{name} covered", f"{name} twice"
         rows |= {
             f"{words}: masks a photograph": f"{every[f'{name} length'].mean():.0f}",
-            f"{words}: pixels covered, %": percent(f"{name} covered"),
-            f"{words}: pixels covered at least twice, %": percent(f"{name} twice"),
+            f"{words}: pixels covered / at least twice, %": f"{percent(covered)} / {percent(twice)}",
             f"{words}: pairs disjoint / nested / otherwise touching, %": percent(f"{name} pairs", 0),
         }
     low, middle = every["list scores"].min(), np.median(every["list scores"])
