@@ -35,7 +35,9 @@ html_math_renderer = "mathml"
 default_role = "py:obj"  # `name` in a docstring is a link where the name is known
 add_module_names = False
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["hydra", "omegaconf", "safetensors", "sam2", "segment_anything", "torch", "torchvision"]
+autodoc_mock_imports = [
+    "hydra", "omegaconf", "pyarrow", "ray", "safetensors", "sam2", "segment_anything", "torch", "torchvision",
+]  # fmt: skip
 autodoc_typehints_format = "short"
 maximum_signature_line_length = 100
 napoleon_attr_annotations = False

@@ -206,16 +206,17 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
     encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
-    if encoded and all(hasattr(model, part) for part in ("prompt_encoder", "mask_decoder")):
-        from esam_fast.segmenters.sam import SamSegmenter
-
-        kind = SamSegmenter
-    elif all(hasattr(model, part) for part in ("image_encoder", "sam_prompt_encoder", "sam_mask_decoder")) or (
-        hasattr(getattr(model, "vision_encoder", None), "backbone")  # transformers' Sam2Model
-    ):
+    of_sam2 = hasattr(getattr(model, "vision_encoder", None), "backbone") or (  # transformers', sam2's
+        encoded and all(hasattr(model, part) for part in ("sam_prompt_encoder", "sam_mask_decoder"))
+    )
+    if of_sam2:
         from esam_fast.segmenters.sam2 import Sam2Segmenter
 
         kind = Sam2Segmenter
+    elif encoded and all(hasattr(model, part) for part in ("prompt_encoder", "mask_decoder")):
+        from esam_fast.segmenters.sam import SamSegmenter
+
+        kind = SamSegmenter
     if kind is not None:
         weight = next(model.parameters())
         device = device or str(weight.device)

@@ -52,7 +52,7 @@ class SuperpixelConfig(_Checked):
     Attributes:
         method: "felzenszwalb" (the paper's choice) or "slic" (scikit-image's, installed by the extra ``slic``).
         scale: Felzenszwalb's k: larger values prefer larger segments.
-        sigma: standard deviation of the Gaussian smoothing before segmentation, in pixels.
+        sigma: standard deviation of the Gaussian smoothing before segmentation, in pixels; at most 100.
         min_size: smaller segments are absorbed, in pixels of the segmented image.
         max_side: images whose longer side exceeds it are area-averaged down to it first, in pixels.
         slic_segments: number of segments asked of SLIC.
@@ -74,7 +74,7 @@ class MmgConfig(_Checked):
 
     Attributes:
         enabled: off, the stage hands over AMG's own list: all levels, filtered, NMS at ``amg_nms``.
-        points_per_side: the point grid that masks come from.
+        points_per_side: the point grid that masks come from; at most 1024.
         theta_o: IoU above which the object-level NMS removes a mask (theta_O).
         gamma_o: an object mask stays if its best IoU with the best-level map is at least this (gamma_O, Eq. 2).
         n_t: lower bound of the adaptive NMS threshold of the part levels (N_t, Eq. 4).
@@ -99,7 +99,7 @@ class EmrConfig(_Checked):
 
     Attributes:
         enabled: off, overlaps go to the higher score and nothing is merged.
-        points_per_side: the point grid of the mask gallery.
+        points_per_side: the point grid of the mask gallery; at most 1024.
         votes_per_cell: points asked of each cell, the points of that grid that lie in the same object masks; the
             others take over an answer of their cell. 0: every point of the grid (the paper's letter).
         tau: a point is guided by its object mask while its best score is ahead by less than this (Eq. 6).
@@ -107,7 +107,7 @@ class EmrConfig(_Checked):
         delta: overlaps smaller than this share of the larger mask are cut off without a vote (Eq. 5).
         score_margin: an overlap goes, without a vote, to the mask whose score exceeds the other's by more than this;
             None: never. For models whose scores favour whole entities (docs/EVIDENCE.md).
-        top_k: neighbours of a centroid that count in Eq. 7.
+        top_k: neighbours of a centroid that count in Eq. 7; at most 1024.
         min_similarity: least similarity (Eq. 7) of a pair that may merge.
         cover: a guidance mask encompasses two masks if it covers at least this share of each ...
         concentration: ... and at least this share of it lies in the two together.

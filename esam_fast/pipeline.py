@@ -154,8 +154,8 @@ class Esam:
         if len(layout.views) == 1 and not layout.shared(0):
             return replace(self._view(as_rgb(image[:]), clock), grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()
-        with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as cut:
-            for _, rgb in cut:
+        with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as read:
+            for _, rgb in read:  # ahead, in a thread; segmented in this one
                 if isinstance(rgb, Exception):
                     raise rgb
                 found = self._view(rgb, clock)

@@ -41,6 +41,7 @@ LAYERS = [
     "profiling",
     "report",
     "runs",
+    "cluster",
     "esam_fast",  # the facade: its names, for users
     "cli",
     "__main__",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from esam_fast.cli import run
+from esam_fast.cli import on_ray, run
 from esam_fast.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _SETTINGS = [
 
 
 def _options(command: Any) -> Any:
-    for option in reversed([*_INPUT_OPTIONS, *_OUTPUT_OPTIONS, *_SETTINGS]):
+    for option in reversed([*_INPUT_OPTIONS, *_OUTPUT_OPTIONS, *_SETTINGS, *on_ray.OPTIONS]):
         command = option(command)
     return command
 
@@ -83,6 +83,7 @@ def segment(
     \b
     Written into DIR for each image:
       NAME.png          label map, 16-bit gray; 0: none, 1..K by score
+                        (above 65,535 entities NAME.tif, 32-bit gray)
       NAME.json         COCO results: RLE, box, area, score; image_id is NAME,
                         as a number if it is one
       NAME_overlay.jpg  a picture to look at
@@ -115,6 +116,9 @@ def segment(
         raise click.UsageError("--files-from takes at most one INPUT, the folder to which names are relative")
     if devices is not None and options["device"] != "auto":
         raise click.UsageError("give either --device or --devices")
+    on_cluster = options["on_ray"] or options["ray_address"] is not None
+    if on_cluster and (devices is not None or debug):
+        raise click.UsageError("--ray gives out devices and has its own logs: not with --devices or --debug")
     with run.one_line(click.UsageError, debug, "--shard: "):
         part = None if shard is None else listing.Shard.parse(shard)
     outputs, settings = _asked(options)
@@ -126,12 +130,16 @@ def segment(
             found = listing.find(inputs, str(out), teller, listed=listed, shard=part, writes=outputs.beside)
             first = list(itertools.islice(found, 2))
             if first:
-                made, each = _pipeline(model, devices, settings, outputs, out, stop, screen, stack, debug)
+                if on_cluster:
+                    made, each, told = _on_ray(model, options, settings, outputs, out, screen, stack)
+                else:
+                    made, each = _pipeline(model, devices, settings, outputs, out, stop, screen, stack, debug)
+                    told = {}
                 if len(first) > 1:
                     screen.start_bar(partial(listing.count, inputs, str(out), listed=listed, shard=part))
                 run.make_folder(out)
                 manifest = stack.enter_context(closing(Manifest(out, made, part, overwrite=overwrite)))
-                record.write(out, made, [*inputs, *(job.path for job in first)])
+                record.write(out, made, [*inputs, *(job.path for job in first)], **told)
                 _work(each, itertools.chain(first, found), manifest, outputs, stop, screen)
                 if part is None:
                     _collect(out, screen)
@@ -192,6 +200,22 @@ def _pipeline(
         pool = stack.enter_context(closing(Devices([Load(name, *rest) for name in names], settings)))
     run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], screen.plain)
     return pool.made, partial(pool.each, out=out, outputs=outputs, strict=debug, warn=screen.warn)
+
+
+def _on_ray(
+    model: dict[str, Any],
+    options: dict[str, Any],
+    settings: Settings,
+    outputs: Outputs,
+    out: Path,
+    screen: Screen,
+    stack: ExitStack,
+) -> tuple[Made, Callable[[Iterable[Job]], Iterator[Entry]], dict[str, Any]]:
+    """The same on a cluster of Ray, and what run.json tells of it."""
+    with run.one_line(click.UsageError, False, "--ray: "):
+        pool = on_ray.start(stack, model, settings, options["ray_address"], options["ray_actors"])
+    run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], screen.plain)
+    return pool.made, partial(pool.each, out=out, outputs=outputs), {"ray": {"actors": pool.actors}}
 
 
 def _work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from pathlib import Path
@@ -21,7 +22,7 @@ from esam_fast.images.windows import TiffWindows
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows",
-    "as_array", "as_rgb", "load_image", "of_size", "open_image",
+    "as_array", "as_rgb", "decode_image", "load_image", "of_size", "open_image",
 ]  # fmt: skip
 
 SUFFIXES = frozenset((
@@ -44,6 +45,27 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
     path = _file(path)
     with named(path), open_regular(path) as file:
         pixels, bits = decode.read(file, deep=stretch)
+    return _as_shown(pixels, bits, path, stretch)
+
+
+def decode_image(data: bytes, name: str | os.PathLike[str], *, stretch: bool = False) -> NDArray[np.uint8]:
+    """Read an image file that is in memory, as `load_image` reads one on the disk.
+
+    Args:
+        data: the file's content.
+        name: for errors.
+        stretch: see `load_image`.
+
+    Raises:
+        ImageError: not an image, damaged, cut off, or larger than allowed; the message names it.
+    """
+    with named(name):
+        pixels, bits = decode.read(io.BytesIO(data), deep=stretch)
+    return _as_shown(pixels, bits, name, stretch)
+
+
+def _as_shown(pixels: NDArray[Any], bits: int, name: str | os.PathLike[str], stretch: bool) -> NDArray[np.uint8]:
+    """What `decode.read` gave, as RGB."""
     try:
         if pixels.dtype.kind == "i":
             if not stretch:
@@ -51,9 +73,9 @@ def load_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
                     f"expected integers of at most 16 bits, got values from {pixels.min()} to {pixels.max()}; {HELP}"
                 )
             pixels = pixels.astype(np.float64)
-        return to_rgb(pixels, stretch, str(path), bits)
+        return to_rgb(pixels, stretch, str(name), bits)
     except ValueError as error:
-        raise ImageError(f"{path}: {error}") from None
+        raise ImageError(f"{name}: {error}") from None
 
 
 def as_rgb(image: Any, *, stretch: bool = False) -> NDArray[np.uint8]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from esam_fast.images.headers import Refused
 
@@ -14,7 +14,7 @@ class ImageError(ValueError):
 
 
 @contextmanager
-def named(path: Path) -> Iterator[None]:
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
     """Let whatever goes wrong while a file is opened and decoded become an ImageError that names it."""
     try:
         yield

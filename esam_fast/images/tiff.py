@@ -19,7 +19,7 @@ TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 322, 323, 324, 325
 
 _INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}  # kinds of values, as struct writes them
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_LONG = 4
+_LONG, _LONG8 = 4, 16  # the latter of BigTIFF alone
 _FEW = 64  # values that are read of a list unless it is asked for whole
 # What decoding needs: compression and its tables, colours, samples, fax options.
 _DECODING = (BITS, COMPRESSION, PHOTOMETRIC, 266, SAMPLES, PLANAR, 292, 293, 317, 320, 332, 338, SAMPLE_FORMAT,
@@ -161,6 +161,7 @@ def part(tags: Directory, width: int, height: int, division: Chunks, data: Seque
         data: of its tiles or strips, plane by plane, row by row.
     """
     entries = {tag: tags.tags[tag] for tag in _DECODING if tag in tags.tags}
+    entries |= {tag: integers(tags.order, tags.numbers(tag)) for tag, (kind, _) in entries.items() if kind == _LONG8}
     sizes = {WIDTH: width, HEIGHT: height} if division.tiled else {
         WIDTH: width, HEIGHT: height, ROWS_PER_STRIP: division.height,
     }  # fmt: skip

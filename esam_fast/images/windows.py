@@ -43,8 +43,8 @@ class TiffWindows:
     def __init__(self, path: Path, tags: tiff.Directory, chunks: tiff.Chunks, bits: int, stretch: bool) -> None:
         self.shape = (tags.number(tiff.HEIGHT, 0), tags.number(tiff.WIDTH, 0), 3)
         self._path, self._tags, self._chunks, self._bits = path, tags, chunks, bits
-        self._span: tuple[float, float] | None = (0.0, 255.0)
-        self._deep = stretch
+        self._span = 0.0, 255.0
+        self._stretch = stretch
         self._last = _Area(0, 0, 0, 0), np.zeros((0, 0, 3), np.uint8)
         if bits != 8 or stretch:  # where black and white lie, the whole image tells
             self._span = black_and_white(self._sample(), stretch, str(path), bits, stacklevel=6)
@@ -75,7 +75,7 @@ class TiffWindows:
     def _rgb(self, area: _Area) -> NDArray[np.uint8]:
         pixels = self._decoded(area)
         try:
-            return to_rgb(pixels, self._deep, str(self._path), self._bits, self._span)
+            return to_rgb(pixels, self._stretch, str(self._path), self._bits, self._span)
         except ValueError as error:
             raise ImageError(f"{self._path}: {error}") from None
 
@@ -104,7 +104,7 @@ class TiffWindows:
                     if len(data[-1]) < size:
                         raise Refused("cannot be read: it is cut off")
             part = tiff.part(self._tags, width, height, chunks, data)
-            return decode.read(io.BytesIO(part), deep=self._deep)[0]
+            return decode.read(io.BytesIO(part), deep=self._stretch)[0]
 
     def _sample(self) -> NDArray[Any]:
         """About SAMPLE of the image's colour values, on a regular grid: [N, 1]."""
@@ -135,16 +135,14 @@ def find(path: Path, stretch: bool) -> TiffWindows | None:
             return None
         size = file.seek(0, os.SEEK_END)
         try:
-            bits = tiff.check(file)
-            tags = tiff.directory(file, whole=True)
-            chunks = tiff.chunks(tags)
+            bits, tags = tiff.check(file), tiff.directory(file, whole=True)
         except Refused:
             return None
-    if chunks is None or bits > 16 or tags.number(tiff.ORIENTATION, 1) != 1:
+    width, height = tags.number(tiff.WIDTH, 0), tags.number(tiff.HEIGHT, 0)
+    headers.check_size("TIFF", width, height, size, _limits.MAX_DIVIDED_PIXELS)
+    chunks = tiff.chunks(tags)
+    if chunks is None or chunks.height * chunks.width > _limits.MAX_PIXELS:
         return None
-    if chunks.height * chunks.width > _limits.MAX_PIXELS:
+    if bits > 16 or tags.number(tiff.ORIENTATION, 1) != 1:
         return None
-    headers.check_size(
-        "TIFF", tags.number(tiff.WIDTH, 0), tags.number(tiff.HEIGHT, 0), size, _limits.MAX_DIVIDED_PIXELS
-    )
     return TiffWindows(path, tags, chunks, bits, stretch)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from esam_fast import _check
 from esam_fast._files import Pathish, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
+from esam_fast.images import TiffWindows, of_size
 from esam_fast.render import entity_colours, shrunk
+from esam_fast.render.large import reduced
 from esam_fast.report import data
 
 _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
@@ -41,12 +43,12 @@ class Writer:
         (self._folder / "report" / "images").mkdir(parents=True, exist_ok=True)
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
-    def add(self, name: str, image: NDArray[np.uint8], entities: EntityMap) -> None:
+    def add(self, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> None:
         """Write the files of one image; one of the same name that is there already is replaced.
 
         Args:
             name: of the image, as the page is to show it; its path below the run's input tells images apart.
-            image: uint8 [H, W, 3] RGB.
+            image: uint8 [H, W, 3] RGB, or a file read by windows.
             entities: the result on it; its stages are shown if it holds them.
 
         Raises:
@@ -67,17 +69,17 @@ class Writer:
         self.close()
 
 
-def add(folder: Pathish, name: str, image: NDArray[np.uint8], entities: EntityMap) -> list[str]:
+def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
     """Write the files of one image into the folder of a run, as `Writer.add` does; `build` then takes it up.
 
     Returns:
         Their paths, relative to the folder.
     """
     name = _check.instance("name", name, str)
-    image = _check.array("image", image, np.uint8, (*entities.labels.shape, 3))
+    image, labels = reduced(of_size(image, *entities.labels.shape), entities.labels)
     key = key_of(name)
-    colours = entity_colours(image, entities.labels, count=len(entities))
-    thumbnail = data.thumbnail(image, entities.labels, colours)
+    colours = entity_colours(image, labels, count=len(entities))
+    thumbnail = data.thumbnail(image, labels, colours)
     head = {"key": key, "name": name, "count": len(entities), "thumb": thumbnail.shape[1::-1]}
     contents = {
         f"report/images/{key}.jpg": data.jpeg(shrunk(image, data.SIDE), 88),

@@ -14,6 +14,7 @@ from esam_fast.images import SUFFIXES
 
 FOLDERS = ("panoptic", "yolo", "labelme", "geojson", "cvat", "cutouts", "report")  # the run's own, in its folder
 FILES = ("run", "coco")  # the same, less ".json"
+PICTURES = (".png", ".jpg", ".tif")  # suffixes of results that could be taken for images
 
 _RESERVED = re.compile(rf"(?:{'|'.join(FOLDERS)})_*", re.IGNORECASE)
 
@@ -95,7 +96,7 @@ def alike(name: str) -> str:
 
 def is_own(path: str) -> bool:
     """Whether a file is a picture that was written as a result."""
-    return path.lower().endswith((".png", ".jpg")) and is_result(path)
+    return path.lower().endswith(PICTURES) and is_result(path)
 
 
 def _twice(values: Iterable[Any]) -> set[Any]:

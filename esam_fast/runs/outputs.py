@@ -15,7 +15,8 @@ from esam_fast._files import Pathish, check_name, write_all, write_bytes
 from esam_fast.entities import EntityMap
 from esam_fast.export import as_json, coco_results, cvat, marked, picture
 from esam_fast.export.formats import FORMATS, Files
-from esam_fast.runs.names import Job, is_own
+from esam_fast.images import TiffWindows
+from esam_fast.runs.names import PICTURES, Job, is_own
 
 Written = dict[str, list[str]]  # by what was asked for, the paths of its files, relative to the run's folder
 
@@ -72,18 +73,16 @@ class Outputs:
             OSError: a name is too long or a folder's, or that of a picture that is no result; names the path.
         """
         Path(out, job.name).parent.mkdir(parents=True, exist_ok=True)
-        for path in (os.path.join(out, beside) for beside in self.beside(job.name)):
-            check_name(path)
-            if path.endswith((".png", ".jpg")) and os.path.exists(path) and not is_own(path):
-                raise FileExistsError(errno.EEXIST, "expected a result of esam-fast, got another picture", path)
+        for beside in self.beside(job.name):
+            _check_result(os.path.join(out, beside))
 
-    def write(self, out: Pathish, job: Job, image: NDArray[np.uint8], entities: EntityMap) -> Written:
+    def write(self, out: Pathish, job: Job, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> Written:
         """Write an image's files, all or none; those of the report and the cut-outs come first, one by one.
 
         Args:
             out: the run's folder.
             job: what they are called.
-            image: uint8 [H, W, 3] RGB.
+            image: uint8 [H, W, 3] RGB, or a file read by windows.
             entities: of the image; with its stages if `steps` is asked for.
 
         Returns:
@@ -105,10 +104,12 @@ class Outputs:
         }
         for folder in {Path(path).parent for path in contents}:
             folder.mkdir(parents=True, exist_ok=True)
+        for path in contents:
+            _check_result(os.fspath(path))  # which of two suffixes a label map has, only its labels tell
         write_all(contents)
         return written
 
-    def _made(self, kind: str, job: Job, image: NDArray[np.uint8], entities: EntityMap) -> Files:
+    def _made(self, kind: str, job: Job, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> Files:
         name = job.name
         if kind == "coco":
             return {f"{name}.json": as_json(coco_results(entities, job.image_id))}
@@ -118,11 +119,18 @@ class Outputs:
             files = FORMATS[kind](entities, name, job.file_name)
             return {path: data for path, data in files.items() if path != "yolo/data.yaml"}  # `collect` makes it
         if kind == "steps":
-            return {f"{name}{STEPS}": marked(picture(".jpg", render.steps(image, entities)))}
+            return {f"{name}{STEPS}": marked(picture(".jpg", render.steps(image[:], entities)))}
         return {f"{name}{OVERLAY}": marked(picture(".jpg", render.overlay(image, entities.labels, ids=self.ids)))}
 
 
-def _write_cutouts(out: Path, folder: str, image: NDArray[np.uint8], entities: EntityMap) -> list[str]:
+def _check_result(path: str) -> None:
+    """Refuse a path that no result can have; see `Outputs.check`."""
+    check_name(path)
+    if path.endswith(PICTURES) and os.path.exists(path) and not is_own(path):
+        raise FileExistsError(errno.EEXIST, "expected a result of esam-fast, got another picture", path)
+
+
+def _write_cutouts(out: Path, folder: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
     """Write each entity as a picture, and remove those of an earlier result that had more."""
     paths = [f"{folder}/{entity.label}.png" for entity in entities]
     (out / folder).mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from esam_fast._files import Pathish
 from esam_fast._prefetch import in_order
 from esam_fast.entities import EntityMap
-from esam_fast.images import load_image
+from esam_fast.images import TiffWindows, load_image, open_image
 from esam_fast.pipeline import Esam
 from esam_fast.runs.errors import reason
 from esam_fast.runs.manifest import Entry
@@ -73,7 +73,8 @@ class Work:
         start = time.perf_counter()
         self.outputs.check(self.out, job)
         status = os.stat(job.path) if os.path.exists(job.path) else None  # `load_image` says what is wrong
-        image = load_image(job.path, stretch=self.settings.stretch)
+        opened = load_image if self.settings.tile is None else open_image
+        image = opened(job.path, stretch=self.settings.stretch)
         size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
         return _Image(image, size, mtime_ns, time.perf_counter() - start)
 
@@ -122,14 +123,14 @@ def _about(job: Job, run: str) -> Entry:
 
 
 class _Image(NamedTuple):
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | TiffWindows
     size: int
     mtime_ns: int
     seconds: float
 
 
 class _Segmented(NamedTuple):
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | TiffWindows
     size: int
     mtime_ns: int
     seconds: float

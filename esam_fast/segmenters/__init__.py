@@ -8,7 +8,7 @@ from pathlib import Path
 from esam_fast import weights
 from esam_fast.segmenters.protocol import Embedding, Segmenter
 
-__all__ = ["Embedding", "Segmenter", "load_segmenter"]
+__all__ = ["Embedding", "Segmenter", "load_segmenter", "usable"]
 
 NAMES = ("auto", "regions", *weights.MODELS)
 PACKAGES = {"sam": ("torch", "torchvision", "segment_anything"), "sam2": ("sam2",)}  # SAM 2.1 needs SAM's too
@@ -27,7 +27,7 @@ def load_segmenter(
             "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
             brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
             are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
-        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved a SamModel in;
+        checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
         device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
@@ -52,7 +52,7 @@ def load_segmenter(
     if name == "auto" and checkpoint is None:
         if missing:
             return _stand_in(device, dtype, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
-        found = {model: path for model, path in weights.available().items() if not _missing(_family(model))}
+        found = usable()
         if not found:
             return _stand_in(device, dtype, "no weights of SAM are here (`esam-fast weights download vit_b`)")
         from esam_fast.segmenters import sam
@@ -72,6 +72,11 @@ def load_segmenter(
     from esam_fast.segmenters import sam2
 
     return sam2.load_sam2(model, path, device, dtype)
+
+
+def usable() -> dict[str, Path]:
+    """The official models whose weights and packages are here, in the order of `weights.available`."""
+    return {model: path for model, path in weights.available().items() if not _missing(_family(model))}
 
 
 def _family(model: str) -> str:

@@ -352,9 +352,9 @@ def test_unknown_segmenter(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_backend_that_is_not_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_: Fake)
-    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", "--backend", "cuda")
+def test_backend_that_is_not_here(tmp_path):
+    asked = ["--segmenter", "regions", "--backend", "cuda"]
+    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", *asked)
     assert result.exit_code == 2
     assert "Error: backend 'cuda' is not available here; available: " in result.stderr
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from scene import scene as still_life
 from small_runs import contents, save
 from test_commands import fake, files, results_of, run
 
@@ -254,6 +256,37 @@ def test_tiles_and_panoramas(photos):
     about = json.loads(Path("out/run.json").read_text())
     assert (about["tile"], about["overlap"], about["wrap"]) == (48, 16, True)
     assert len(json.loads(Path("out/wide.json").read_text())) > 1
+
+
+def test_a_tiff_file_is_read_by_windows_where_it_is_divided(photos, monkeypatch):
+    picture = still_life(200, 150, 3)
+    tifffile.imwrite("in/a.tif", picture, tile=(32, 32), compression="zlib")
+    options = ["--segmenter", "regions", "--tile", "100", "--overlap", "32", "--report", "--cutouts"]
+    with monkeypatch.context() as patched:
+        patched.setattr("esam_fast.images.load_image", None)
+        assert run("segment", "in/a.tif", "--out", "out", *options).exit_code == 0
+    Image.fromarray(picture).save("in/a.png")
+    Path("in/a.tif").unlink()
+    assert run("segment", "in/a.png", "--out", "expected", *options).exit_code == 0
+    assert Path("out/a.json").read_bytes() == Path("expected/a.json").read_bytes()
+    for name in ("a.png", "a_overlay.jpg", "cutouts/a/1.png"):
+        assert np.array_equal(Image.open(Path("out", name)), Image.open(Path("expected", name))), name
+
+
+def test_label_maps_of_32_bits_replace_no_picture(photos, monkeypatch):
+    monkeypatch.setattr("esam_fast.export.MOST_IN_PNG", 0)
+    command = ["segment", "in/a.png", "--out", "out", "--segmenter", "regions"]
+    assert run(*command).exit_code == 0
+    assert tifffile.imread("out/a.tif").max() > 0
+    assert "2 results of esam-fast" in run("segment", "out", "--out", "other").output
+    foreign = Path("photos/a.tif")
+    foreign.parent.mkdir()
+    tifffile.imwrite(foreign, np.zeros((20, 20), np.uint8))
+    content = foreign.read_bytes()
+    result = run("segment", "in/a.png", "--out", "photos", "--segmenter", "regions", "--format", "labels")
+    assert result.exit_code == 1
+    assert "photos/a.tif: expected a result of esam-fast, got another picture" in result.output
+    assert foreign.read_bytes() == content
 
 
 # What is printed

@@ -51,6 +51,14 @@ def written(path: Path, image: Any, **options: Any) -> Path:
     return path
 
 
+def in_long8(path: Path) -> Path:
+    """With the sizes of tiles in 64 bits each."""
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (322, 323):
+            file.pages[0].tags[tag].overwrite(64, dtype="Q")
+    return path
+
+
 def by_pillow(path: Path, image: np.ndarray, **options: Any) -> Path:
     Image.fromarray(image).save(path, **options)
     return path
@@ -64,6 +72,7 @@ FILES = {
     "tiles in planes": lambda p: written(p, RGB.transpose(2, 0, 1).copy(), planarconfig="separate", tile=(48, 32)),
     "BigTIFF": lambda p: written(p, RGB, tile=(64, 64), bigtiff=True, compression="zlib"),
     "BigTIFF strips": lambda p: written(p, RGB, rowsperstrip=20, bigtiff=True),
+    "BigTIFF, sizes of 64 bits": lambda p: in_long8(written(p, RGB, tile=(64, 64), bigtiff=True, compression="zlib")),
     "big-endian": lambda p: written(p, RGB, tile=(64, 64), byteorder=">", compression="zlib"),
     "big-endian 16 bits": lambda p: written(p, DEEP, rowsperstrip=50, byteorder=">"),
     "deflate strips": lambda p: written(p, RGB, rowsperstrip=16, compression="zlib", predictor=False),
@@ -196,15 +205,15 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, val
         open_image(path)[20:40, 20:40]
 
 
-def test_few_bytes_for_many_pixels_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    written(path, RGB, tile=(64, 64))
-    data = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as file:
-        width, height = (file.pages[0].tags[tag].valueoffset for tag in (256, 257))
-    data[width : width + 4] = data[height : height + 4] = (40_000).to_bytes(4, "little")
-    path.write_bytes(data)
-    with pytest.raises(ImageError, match="40000 x 40000"):
+@pytest.mark.parametrize("options", [{"tile": (64, 64)}, {"rowsperstrip": 203}])
+@pytest.mark.parametrize("claim", [40_000, 4_000_000_000])
+def test_few_bytes_for_many_pixels_are_refused(tmp_path: Path, options: dict[str, Any], claim: int) -> None:
+    path = written(tmp_path / "a.tif", RGB, **options)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for tag in (256, 257, 278):
+            if tag in file.pages[0].tags:
+                file.pages[0].tags[tag].overwrite(claim, dtype="I")
+    with pytest.raises(ImageError, match=rf"a\.tif: .*{claim} x {claim}"):
         open_image(path)
 
 

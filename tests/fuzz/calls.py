@@ -311,7 +311,7 @@ def _others() -> dict[str, Callable[[Choice], Any]]:
             lambda: rle.decode({"size": size, "counts": counts}),
             lambda: rle.compress([{"size": size, "counts": counts}]),
             lambda: rle.encode(array(c, np.bool_, sides(c))),
-            lambda: rle.of_labels(array(c, np.int32, sides(c), -1, 4), number(c, 3)),
+            lambda: list(rle.of_labels(array(c, np.int32, sides(c), -1, 4), number(c, 3))),
             lambda: polygons.polygons(array(c, np.bool_, sides(c)), number(c, 1.0)),
         ))()  # fmt: skip
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple
 import calls
 import cv2
 import numpy as np
+import tifffile
 
 from esam_fast import load_image
 from esam_fast.evaluate import codes, datasets, results
 from esam_fast.evaluate.truth import DatasetError
-from esam_fast.images import ImageError
+from esam_fast.images import ImageError, open_image
 from esam_fast.weights import WeightsError, check_file
 
 Mutate = Callable[[bytes, np.random.Generator], bytes]
@@ -65,6 +66,19 @@ def read_image(data: bytes) -> None:
         assert image.shape[2] == 3
 
 
+def read_windows(data: bytes) -> None:
+    """The first and the last pixels of a TIFF file, or of another file all of it."""
+    for stretch in (False, True):
+        try:
+            image = open_image(_file(data), stretch=stretch)
+            height, width = image.shape[:2]
+            last = slice(max(0, height - 30), height), slice(max(0, width - 30), width)
+            pieces = image[:30, :30], image[last]
+        except ImageError:
+            continue
+        assert all(piece.dtype == np.uint8 and piece.ndim == 3 and piece.shape[2] == 3 for piece in pieces)
+
+
 def images() -> Iterator[bytes]:
     """A picture as gray, RGB and RGBA of 8 and 16 bits, in the formats that hold it."""
     noise = np.random.default_rng(0).integers(0, 256, (70, 90, 4), dtype=np.uint8)
@@ -79,6 +93,16 @@ def images() -> Iterator[bytes]:
                 yield cv2.imencode(suffix, picture[..., :3] if suffix == ".jpg" else picture, option)[1].tobytes()
             if suffix in (".png", ".tif"):
                 yield cv2.imencode(suffix, picture.astype(np.uint16) * 257)[1].tobytes()
+
+
+def tiffs() -> Iterator[bytes]:
+    """The TIFF files among `images`, and some in tiles."""
+    yield from (data for data in images() if data[:2] in (b"II", b"MM"))
+    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    for options in ({}, {"compression": "zlib"}, {"bigtiff": True}, {"byteorder": ">"}):
+        file = io.BytesIO()
+        tifffile.imwrite(file, picture, photometric="rgb", tile=(32, 32), metadata=None, **options)
+        yield file.getvalue()
 
 
 # Annotations and results.
@@ -256,6 +280,7 @@ def mutate_checkpoint(data: bytes, rng: np.random.Generator) -> bytes:
 
 TARGETS = {
     "images": Target(read_image, images, mutate_bytes),
+    "windows": Target(read_windows, tiffs, mutate_bytes),
     "annotations": Target(
         read_annotations, lambda: (json.dumps(text).encode() for text in (KNOWN, PANOPTIC)), mutate_json
     ),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cases import is_emulated, pack
 
-from esam_fast import PackedMasks
+from esam_fast import PackedMasks, _arrays
+from esam_fast._backend import home
 from esam_fast.ops import (
     felzenszwalb,
     intersections,
@@ -75,6 +76,18 @@ def test_more_pixels_than_float32_counts(backend: str) -> None:
     ]
     best, _ = max_iou(masks.take(np.array([1])), masks.take(np.array([0])), backend=backend)
     assert best.tolist() == [(pixels - 2) / pixels]
+
+
+def test_pad_bits_and_wrong_areas_are_seen_wherever_masks_live(backend: str) -> None:
+    words = _arrays.move(np.array([[0b11], [1 << 6]], np.uint64), home(backend))
+    with pytest.raises(ValueError, match=r"words\[1\] must have no bit set beyond its 6 pixels"):
+        PackedMasks.from_words(words, (2, 3), backend=backend)
+    with pytest.raises(ValueError, match=r"words\[1\] must have no bit set beyond its 6 pixels"):
+        measure(words, (2, 3), backend=backend)
+    area, box = np.array([2, 1]), np.array([[0, 0, 2, 1], [0, 2, 1, 3]], np.int32)
+    assert PackedMasks(words, area, box, (3, 3)).to_bool().sum() == 3
+    with pytest.raises(ValueError, match=r"area\[1\] must be 1, as words\[1\], got 2"):
+        PackedMasks(words, area + np.array([0, 1]), box, (3, 3))
 
 
 def test_exactly_as_wide_as_words(backend: str) -> None:

@@ -144,4 +144,4 @@ def test_memory_is_bounded_by_views_and_one_label_map(tmp_path: Path) -> None:
     count, label_map, growth = map(int, printed.split())
     assert count > 30
     assert label_map == side * side * 4 // 1024
-    assert growth < label_map + 30_000, "the image alone would be 38 MB more"
+    assert growth < label_map + 60_000, "kB; views take 30,000, and the image read whole 60,000 more"

@@ -264,6 +264,12 @@ def test_small_islands_and_holes_are_cleaned_on_request(segmenter: SyntheticSegm
 
 
 def test_wrong_arguments_of_esam(segmenter: SyntheticSegmenter) -> None:
+    with pytest.raises(TypeError, match=r"segmenter must have name, .*, logits \(see .*\), got str"):
+        Esam("regions")  # type: ignore[arg-type]
+    spoilt = SyntheticSegmenter(seed=3)
+    spoilt.score_threshold = float("nan")
+    with pytest.raises(ValueError, match="segmenter 'simulated': score_threshold must be finite, got nan"):
+        Esam(spoilt).segment(spoilt.image())
     with pytest.raises(TypeError, match="config must be an EsamConfig, got dict"):
         Esam(segmenter, {"mmg": 1})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="backend must be one of native, cuda, numba, torch or None, got 'gpu'"):

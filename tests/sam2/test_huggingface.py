@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sam2_models import spread_all, torch
+from sam2_models import small_sam2, spread_all, torch
 from sam_models import photo
 
-from esam_fast import EsamMaskGenerator
+from esam_fast import EsamMaskGenerator, load_segmenter, weights
 from esam_fast.segmenters.sam.decoder import FoldedDecoder
-from esam_fast.segmenters.sam2 import Sam2Segmenter
+from esam_fast.segmenters.sam2 import Sam2Segmenter, models
 
 if os.environ.get("ESAM_EXPECT_SAM2") != "1":
     pytest.importorskip("transformers")
@@ -62,6 +64,21 @@ def test_answers_are_transformers_own(model: Any) -> None:
 
 def test_the_generator_takes_it(model: Any) -> None:
     assert isinstance(EsamMaskGenerator(model, mode="amg").segmenter, Sam2Segmenter)
+
+
+@pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "auto"])
+def test_files_by_transformers_names(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Were sam2.1_hiera_tiny as small as the model."""
+    tiny = "sam2.1_hiera_tiny"
+    monkeypatch.setattr(models, "build", lambda model: small_sam2(0, no_obj_embed_spatial=True))
+    monkeypatch.setitem(models._MODELS, tiny, ("sam2.1_hiera_t.yaml", 7))
+    monkeypatch.setitem(weights.MODELS, tiny, replace(weights.MODELS[tiny], width=16))
+    model.save_pretrained(tmp_path)
+    segmenter, expected = load_segmenter(name, tmp_path, "cpu", "float32"), Sam2Segmenter(model)
+    assert segmenter.name == f"sam2:{tiny}"
+    image = photo(100, 200)
+    ours, theirs = (each.decode(each.embed(image), POINTS) for each in (segmenter, expected))
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
 def test_what_sam2_cannot_run_is_refused(model: Any) -> None:

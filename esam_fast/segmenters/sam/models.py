@@ -22,7 +22,8 @@ from esam_fast.segmenters.sam.segmenter import SamSegmenter
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 _WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 _WIDTH_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
-_MARKS = (_WIDTH, _WIDTH_2, weights.TRANSFORMERS_MARK)
+_WIDTH_2_TRANSFORMERS = "vision_encoder.backbone.patch_embed.projection.weight"  # by transformers' names
+_MARKS = (_WIDTH, _WIDTH_2, weights.TRANSFORMERS_MARK, _WIDTH_2_TRANSFORMERS)
 _USUAL = ("model.", "state_dict.", "module.", "model_state_dict.")  # taken where a checkpoint holds several SAMs
 _NESTED = 4  # dictionaries within each other
 
@@ -113,7 +114,8 @@ def _check_name(model: str) -> None:
 
 def family(checkpoint: str | Path) -> str:
     """Whose tensors a checkpoint holds, as `read_checkpoint` finds them: "sam2", else "sam"."""
-    return "sam2" if _WIDTH_2 in read_checkpoint(weights.file_of(checkpoint)) else "sam"
+    names = read_checkpoint(weights.file_of(checkpoint)).keys()
+    return "sam2" if names & {_WIDTH_2, _WIDTH_2_TRANSFORMERS} else "sam"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:

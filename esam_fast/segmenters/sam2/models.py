@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from esam_fast import _check, weights
 from esam_fast.segmenters.sam.models import load_weights, read_checkpoint
+from esam_fast.segmenters.sam2 import huggingface
+from esam_fast.segmenters.sam2.huggingface import IMAGE_PARTS
 from esam_fast.segmenters.sam2.segmenter import Sam2Segmenter
 
 _WIDTH = "image_encoder.trunk.patch_embed.proj.weight"  # [channels, 3, 7, 7]
@@ -40,7 +42,8 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     Args:
         model: "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus" or "sam2.1_hiera_large"; None: the
             checkpoint's own, told by the width and depth of its encoder.
-        checkpoint: its file, .pt or .safetensors. A .pt is read without running anything that it may hold.
+        checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers', or a folder that transformers
+            saved a Sam2Model in. Nothing that a .pt may hold is run.
         device, dtype: see `SamSegmenter`.
 
     Raises:
@@ -48,8 +51,12 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     """
     if model is not None:
         _check.choice("model", model, _MODELS)
+    checkpoint = weights.file_of(checkpoint)
     state = read_checkpoint(checkpoint)
-    if _WIDTH in state and _NEW_IN_2_1 not in state:
+    theirs = huggingface.MARK in state
+    if theirs:
+        state = huggingface.official_state(state)
+    elif _WIDTH in state and _NEW_IN_2_1 not in state:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
     if found is None:
@@ -57,9 +64,12 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     if model not in (None, found):
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
     official = build(found)
+    if theirs:  # what only video needs is not there, or not asked for
+        unused = {name: value for name, value in official.state_dict().items() if not name.startswith(IMAGE_PARTS)}
+        state = unused | state
     load_weights(official, state, found, checkpoint)
     segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
-    segmenter.checkpoint = Path(checkpoint)
+    segmenter.checkpoint = checkpoint
     return segmenter
 
 
