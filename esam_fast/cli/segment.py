@@ -119,6 +119,8 @@ def segment(
     on_cluster = options["on_ray"] or options["ray_address"] is not None
     if on_cluster and (devices is not None or debug):
         raise click.UsageError("--ray gives out devices and has its own logs: not with --devices or --debug")
+    if options["ray_actors"] is not None and not on_cluster:
+        raise click.UsageError("--ray-actors needs --ray")
     with run.one_line(click.UsageError, debug, "--shard: "):
         part = None if shard is None else listing.Shard.parse(shard)
     outputs, settings = _asked(options)
@@ -158,6 +160,9 @@ def _asked(options: dict[str, Any]) -> tuple[Outputs, Settings]:
     from esam_fast.runs.outputs import Outputs
     from esam_fast.runs.record import Settings
 
+    source = click.get_current_context().get_parameter_source("overlap")
+    if options["tile"] is None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--overlap needs --tile")
     settings = Settings(*(options[name] for name in ("tile", "overlap", "wrap", "stretch", "min_area")))
     if settings.tile is not None and settings.overlap >= settings.tile:
         raise click.UsageError(f"--overlap must be less than --tile, got {settings.overlap} and {settings.tile}")
