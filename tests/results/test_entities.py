@@ -153,4 +153,6 @@ def test_save(tmp_path):
     assert [path.name for path in found.save(tmp_path, "b")] == ["b.png", "b.json"]
     with pytest.raises(ValueError, match="formats must be one of labels, coco, panoptic, yolo, labelme, geojson, cvat"):
         found.save(tmp_path, "c", ["svg"])
+    with pytest.raises(TypeError, match="formats must be a list of names, got the str 'labels'"):
+        found.save(tmp_path, "c", "labels")
     assert not list(tmp_path.glob("c*"))
