@@ -32,7 +32,7 @@ def _yolo(entities: Entities, stem: str, file_name: str) -> Files:
 
 
 def _labelme(entities: Entities, stem: str, file_name: str) -> Files:
-    return {f"labelme/{stem}.json": as_json(labelme.description(entities, file_name))}
+    return {f"labelme/{stem}.json": as_json(labelme.description(entities, Path(file_name).name))}  # it lies beside it
 
 
 def _geojson(entities: Entities, stem: str, file_name: str) -> Files:
