@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from esam_fast.runs.stopping import Stop
 
 _INPUT_OPTIONS = [
-    click.option("--files-from", "listed", metavar="F", help="A file with a path a line, or - for stdin."),
+    click.option("--files-from", "listed", metavar="F",
+                 help="A file with a path a line, from the current folder, or - for stdin."),
     click.option("--shard", metavar="I/N", help="Only part I (from 0) of N, by the SHA-256 of file_name."),
     click.option("--out", metavar="DIR", type=run.FOLDER, default="esam_results", show_default=True,
                  help="Folder for the results; made if missing."),
@@ -95,7 +96,7 @@ def segment(
 
     NAME is the file's path below INPUT, without suffix; images of one folder that would get the same NAME (a.jpg and
     a.png) keep it. Of several INPUTs, names that would be equal get the folders by which they differ. With
-    --files-from, names are relative to INPUT (a folder) or to the folder that all paths share.
+    --files-from, NAMEs are relative to INPUT (a folder) or to the folder that all paths share.
 
     A run that was stopped goes on when the same command is given again. Shards may run at the same time and into one
     folder; then, esam-fast merge DIR makes the files for all images.

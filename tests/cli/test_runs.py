@@ -20,6 +20,7 @@ from small_runs import contents, save
 from test_commands import fake, files, results_of, run
 
 import esam_fast
+from esam_fast.cli.screen import Screen
 
 __all__ = ["fake"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and links are others there")
@@ -36,7 +37,6 @@ class Slow(painted.Painted):
         return super().embed(image)
 esam_fast.load_segmenter = lambda *_: Slow()
 from esam_fast.cli import main
-from esam_fast.cli.screen import Screen
 main()
 """
 
