@@ -106,7 +106,7 @@ class EmrConfig(_Checked):
         cluster_iou: gallery masks with at least this IoU count as the same mask when points vote.
         delta: overlaps smaller than this share of the larger mask are cut off without a vote (Eq. 5).
         score_margin: an overlap goes, without a vote, to the mask whose score exceeds the other's by more than this;
-            None: never. For models whose scores favour whole entities (docs/ABLATION.md).
+            None: never. For models whose scores favour whole entities (docs/EVIDENCE.md).
         top_k: neighbours of a centroid that count in Eq. 7; at most 1024.
         min_similarity: least similarity (Eq. 7) of a pair that may merge.
         cover: a guidance mask encompasses two masks if it covers at least this share of each ...

@@ -65,6 +65,7 @@ def ablate(
     """  # noqa: D301
     if seeds > 1 and not simulated:
         raise click.UsageError("--seeds needs --simulated")
+    run.make_folder(out.parent, "--json")
     with run.one_line(click.ClickException, debug):
         from esam_fast import _files
         from esam_fast.evaluate import ablation, identity

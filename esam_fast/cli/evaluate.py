@@ -76,7 +76,7 @@ def end(outcome: Outcome, images: int) -> None:
 @click.option("--images", metavar="DIR", type=DIR, help="Folder of images: predict, then measure.")
 @click.option("--results", metavar="RES", type=PATH, help="COCO results, or a folder from segment: measure those.")
 @click.option("--json", "out", metavar="OUT", type=JSON, help="File for the numbers.")
-@click.option("--method", default="esam", show_default=True, metavar="NAME", help="See below.")
+@click.option("--method", default="esam", show_default=True, metavar="NAME", help="See METHOD above.")
 @click.option("--keep-ids", is_flag=True, help="Keep annotation ids, as stock COCOeval does (id 0 counts as a miss).")
 @click.option("--published", type=click.Choice(["auto", "hr", "lr", "none"]), default="auto", show_default=True,
               help="The paper's numbers beside: EntitySeg in high or low resolution.")  # fmt: skip
@@ -122,7 +122,10 @@ def evaluate(
       superpixels   the best mask at each superpixel's centre
     """  # noqa: D301
     if (images is None) == (results is None):
-        raise click.UsageError("give either --images or --results")
+        came = "neither" if images is None else "both"
+        raise click.UsageError(f"expected --images (predict, then measure) or --results (measure those), got {came}")
+    if out is not None:
+        run.make_folder(out.parent, "--json")
     with run.one_line(click.ClickException, debug):
         from esam_fast import _files
         from esam_fast.evaluate import bootstrap, metric, table

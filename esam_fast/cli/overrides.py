@@ -68,6 +68,9 @@ def _parse(name: str, text: str, kind: Any) -> Any:
 
 
 def _unknown(name: str, names: list[str]) -> str:
+    inside = [known for known in names if known.startswith(f"{name}.")]
+    if inside:
+        return f"{name!r} is a group of settings: {', '.join(inside)}"
     close = difflib.get_close_matches(name, names, n=1)
     if not close:  # the field alone, or in another section
         tails = [known for known in names if known.rpartition(".")[2] == name.rpartition(".")[2]]

@@ -34,7 +34,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--compare", "old", metavar="OLD", type=FILE, help="An earlier --json: exit status 1 if now slower.")
 @click.option("--fail-above", type=click.FloatRange(min=0), metavar="PERCENT", default=10.0, show_default=True,
               help="With --compare: how much slower is too slow.")  # fmt: skip
-@click.option("--load", type=click.Choice(["real", "simulated"]), default="real", show_default=True, help="See below.")
+@click.option("--load", type=click.Choice(["real", "simulated"]), default="real", show_default=True, help="See above.")
 @click.option("--segmenter", default="auto", show_default=True, help="auto is the best one here.")
 @run.model_options
 def profile(
@@ -70,6 +70,8 @@ def profile(
     """  # noqa: D301
     if out is not None:
         run.make_folder(out)
+    if report is not None:
+        run.make_folder(report.parent, "--json")
     with run.one_line(click.ClickException, debug):
         from tqdm import tqdm
 
@@ -114,12 +116,14 @@ def _simulated(debug: bool, model: dict[str, Any]) -> tuple[str, Callable[[NDArr
     """As `_real`, over `simulated_load`; its SAM has random weights where there are no others."""
     from esam_fast import Esam, load_segmenter, weights
     from esam_fast.evaluate.simulated_load import simulated_load
+    from esam_fast.segmenters import require
 
     segmenter, checkpoint, device, dtype = (model[name] for name in ("segmenter", "checkpoint", "device", "dtype"))
     if segmenter not in SAMS:
         raise click.UsageError(f"--load simulated times a SAM: give --segmenter {', '.join(SAMS[:-1])} or {SAMS[-1]}")
     config = run.configure(model["settings"], model["threads"])
     with run.one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
+        require("sam")
         if checkpoint is None and weights.find(segmenter) is None:
             from esam_fast.segmenters.sam import untrained
 

@@ -113,16 +113,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_folder(out: Path) -> None:
-    """Make the folder for results, with its parents.
+def make_folder(out: Path, option: str = "--out") -> None:
+    """Make the folder that an option asks for, with its parents, before any work.
 
     Raises:
-        click.UsageError: that is not possible.
+        click.UsageError: that is not possible, or nothing can be written into it.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise click.UsageError(f"--out: cannot make the folder {out}: {error.strerror}") from error
+        raise click.UsageError(f"{option}: cannot make the folder {out}: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise click.UsageError(f"{option}: cannot write into the folder {out}")
 
 
 @contextmanager

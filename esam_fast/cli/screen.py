@@ -84,7 +84,7 @@ class Screen:
     def close(self) -> None:
         """The end of the bar."""
         if self._bar is not None:
-            self._bar.total = self._bar.n
+            self._bar.total = max(self._bar.total or 0, self._bar.n)  # of a run that was stopped, the rest is seen
             self._bar.close()
             self._bar = None
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from esam_fast.runs.stopping import Stop
 
 _INPUT_OPTIONS = [
-    click.option("--files-from", "listed", metavar="F", help="A file with a path a line, or - for stdin."),
+    click.option("--files-from", "listed", metavar="F",
+                 help="A file with a path a line, from the current folder, or - for stdin."),
     click.option("--shard", metavar="I/N", help="Only part I (from 0) of N, by the SHA-256 of file_name."),
     click.option("--out", metavar="DIR", type=run.FOLDER, default="esam_results", show_default=True,
                  help="Folder for the results; made if missing."),
@@ -95,7 +96,7 @@ def segment(
 
     NAME is the file's path below INPUT, without suffix; images of one folder that would get the same NAME (a.jpg and
     a.png) keep it. Of several INPUTs, names that would be equal get the folders by which they differ. With
-    --files-from, names are relative to INPUT (a folder) or to the folder that all paths share.
+    --files-from, NAMEs are relative to INPUT (a folder) or to the folder that all paths share.
 
     A run that was stopped goes on when the same command is given again. Shards may run at the same time and into one
     folder; then, esam-fast merge DIR makes the files for all images.
@@ -119,6 +120,8 @@ def segment(
     on_cluster = options["on_ray"] or options["ray_address"] is not None
     if on_cluster and (devices is not None or debug):
         raise click.UsageError("--ray gives out devices and has its own logs: not with --devices or --debug")
+    if options["ray_actors"] is not None and not on_cluster:
+        raise click.UsageError("--ray-actors needs --ray")
     with run.one_line(click.UsageError, debug, "--shard: "):
         part = None if shard is None else listing.Shard.parse(shard)
     outputs, settings = _asked(options)
@@ -158,6 +161,9 @@ def _asked(options: dict[str, Any]) -> tuple[Outputs, Settings]:
     from esam_fast.runs.outputs import Outputs
     from esam_fast.runs.record import Settings
 
+    source = click.get_current_context().get_parameter_source("overlap")
+    if options["tile"] is None and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("--overlap needs --tile")
     settings = Settings(*(options[name] for name in ("tile", "overlap", "wrap", "stretch", "min_area")))
     if settings.tile is not None and settings.overlap >= settings.tile:
         raise click.UsageError(f"--overlap must be less than --tile, got {settings.overlap} and {settings.tile}")

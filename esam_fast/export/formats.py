@@ -32,7 +32,7 @@ def _yolo(entities: Entities, stem: str, file_name: str) -> Files:
 
 
 def _labelme(entities: Entities, stem: str, file_name: str) -> Files:
-    return {f"labelme/{stem}.json": as_json(labelme.description(entities, file_name))}
+    return {f"labelme/{stem}.json": as_json(labelme.description(entities, Path(file_name).name))}  # it lies beside it
 
 
 def _geojson(entities: Entities, stem: str, file_name: str) -> Files:
@@ -56,6 +56,8 @@ FORMATS: dict[str, Callable[[Entities, str, str], Files]] = {
 
 def save(entities: Entities, folder: Pathish, stem: str, formats: Iterable[str], file_name: str) -> list[Path]:
     """Write the files of one image, all or none, and return their paths; see `EntityMap.save`."""
+    if isinstance(formats, str):
+        raise TypeError(f"formats must be a list of names, got the str {formats!r}")
     made = Files()
     for name in formats:
         made |= FORMATS[_check.choice("formats", name, FORMATS)](entities, stem, file_name)

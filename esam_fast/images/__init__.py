@@ -135,6 +135,8 @@ def of_size(image: Any, height: int, width: int) -> NDArray[np.uint8] | TiffWind
 
 
 def _file(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")
     given, path = os.fspath(path), Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")

@@ -62,13 +62,13 @@ def load_segmenter(
             return _stand_in(device, dtype, "no SAM whose weights are here fits into the device's memory")
         return load_segmenter(fitting, None, device, dtype)
     model = None if name == "auto" else name
-    _require("sam" if model is None else _family(model))
+    require("sam" if model is None else _family(model))
     path = weights.path(name) if checkpoint is None else checkpoint
     from esam_fast.segmenters import sam
 
     if (sam.family(path) if model is None else _family(model)) == "sam":
         return sam.load_sam(model, path, device, dtype)
-    _require("sam2")
+    require("sam2")
     from esam_fast.segmenters import sam2
 
     return sam2.load_sam2(model, path, device, dtype)
@@ -89,7 +89,8 @@ def _missing(family: str) -> list[str]:
     return [package for package in needed if find_spec(package) is None]
 
 
-def _require(family: str) -> None:
+def require(family: str) -> None:
+    """Raise a ModuleNotFoundError that tells how to install what "sam" or "sam2" needs, where it is missing."""
     missing = _missing(family)
     if missing:
         raise ModuleNotFoundError(f"{TITLES[family]} needs {', '.join(missing)}: pip install 'esam-fast[{family}]'")

@@ -328,6 +328,15 @@ def test_out_cannot_be_written_to(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("option", "message"), [("--overlap", "--overlap needs --tile"), ("--ray-actors", "--ray-actors needs --ray")]
+)
+def test_options_of_other_options(tmp_path, option, message):
+    result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", option, 64)
+    assert (result.exit_code, f"Error: {message}\n" in result.stderr) == (2, True)
+
+
+@pytest.mark.usefixtures("fake")
 def test_debug_shows_the_error_itself(tmp_path):
     photo = save(tmp_path / "black.png", np.zeros_like(PHOTO))
     assert isinstance(run("segment", photo, "--out", tmp_path / "out").exception, SystemExit)
@@ -420,7 +429,7 @@ def test_none_and_the_last_of_two():
     [
         ("emr.delta", "expected NAME=VALUE, got 'emr.delta'"),
         ("delta=1", "there is no setting 'delta'. Did you mean emr.delta?"),
-        ("emr=1", "there is no setting 'emr'"),
+        ("emr=1", "'emr' is a group of settings: emr.enabled, emr.points_per_side, "),
         ("usr.theta_o=1", "there is no setting 'usr.theta_o'. Did you mean "),
         ("emr.delta=much", "emr.delta must be a number, got 'much'"),
         ("emr.top_k=1.5", "emr.top_k must be a whole number, got '1.5'"),

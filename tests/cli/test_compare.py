@@ -81,6 +81,14 @@ def test_a_side_left_out_has_the_defaults_and_set_holds_for_both(photo, tmp_path
     assert names == ["mmg.points_per_side=8", "mmg.points_per_side=8, usr.enabled=false"]
 
 
+def test_a_side_given_twice_has_both_settings(photo, tmp_path):
+    few = ["--segmenter", "regions", "--set", "mmg.points_per_side=8", "--out", tmp_path / "out"]
+    done = run(photo, *few, "--b", "usr.enabled=false", "--b", "emr.delta=0.2")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1].endswith("mmg.points_per_side=8, usr.enabled=false, emr.delta=0.2")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["b"] == "usr.enabled=false,emr.delta=0.2"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -335,6 +335,20 @@ def test_bad_usage(photo, arguments, message):
     assert message in " ".join(done.output.split())
 
 
+def test_json_that_cannot_be_written_is_told_before_any_work(photo, monkeypatch):
+    monkeypatch.setattr(profiling, "measure", lambda *_, **__: pytest.fail("measured"))
+    done = run(photo, "--segmenter", "regions", "--json", photo / "new" / "numbers.json")
+    assert done.exit_code == 2
+    assert f"--json: cannot make the folder {photo}/new: Not a directory" in done.output
+
+
+def test_a_simulated_load_without_sam_says_what_to_install(photo, monkeypatch):
+    monkeypatch.setattr("esam_fast.segmenters._missing", lambda family: ["segment_anything"])
+    done = run(photo, "--segmenter", "vit_b", "--load", "simulated")
+    assert done.exit_code == 2
+    assert "SAM needs segment_anything: pip install 'esam-fast[sam]'" in done.output
+
+
 def test_what_cannot_be_read(tmp_path):
     assert run(tmp_path / "none.png").exit_code == 2
     (tmp_path / "broken.png").write_bytes(b"not a picture")

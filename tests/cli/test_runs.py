@@ -20,6 +20,7 @@ from small_runs import contents, save
 from test_commands import fake, files, results_of, run
 
 import esam_fast
+from esam_fast.cli.screen import Screen
 
 __all__ = ["fake"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and links are others there")
@@ -354,3 +355,16 @@ def test_the_module_is_the_command():
     command = [sys.executable, "-m", "esam_fast", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert esam_fast.__version__ in done.stdout
+
+
+def test_the_bar_of_a_stopped_run_shows_how_many_are_left(tmp_path, capsys, monkeypatch):
+    class AtOnce:
+        def __init__(self, target, daemon):
+            self.start = target
+
+    monkeypatch.setattr("esam_fast.cli.screen.threading.Thread", AtOnce)
+    screen = Screen(tmp_path, jsonl=False, quiet=False)
+    screen.start_bar(lambda: 4)
+    screen.image({"path": "a.png", "entities": 1, "covered": 1.0, "seconds": 1.0, "outputs": {}})
+    screen.close()
+    assert capsys.readouterr().err.rpartition("\r")[2].startswith(" 25%")

@@ -200,6 +200,11 @@ def test_missing_file(tmp_path):
         load_image(tmp_path / "no.jpg")
 
 
+def test_not_a_path():
+    with pytest.raises(TypeError, match=r"path must be a str or an os\.PathLike, got ndarray"):
+        load_image(np.zeros((4, 4, 3), np.uint8))
+
+
 def test_folder(tmp_path):
     with pytest.raises(ImageError, match="expected an image file, got a folder"):
         load_image(tmp_path)

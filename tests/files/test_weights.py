@@ -305,7 +305,7 @@ def test_a_folder_that_cannot_be_written(model, folder, monkeypatch, code):
         raise OSError(code, os.strerror(code), str(path))
 
     folder.mkdir()
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     message = refusal(lambda: weights.download("vit_b"))
     assert os.strerror(code) in message
     assert "ESAM_WEIGHTS_DIR" in message

@@ -150,7 +150,11 @@ def test_save(tmp_path):
     assert cv2.imread(str(tmp_path / "new/a.png"), cv2.IMREAD_UNCHANGED).tolist() == LABELS.tolist()
     assert json.loads((tmp_path / "new/a.json").read_text()) == found.to_coco_results("a")
     assert json.loads((tmp_path / "new/labelme/a.json").read_text())["imagePath"] == "photo.png"
+    found.save(tmp_path, "in/it", ["labelme"], file_name="in/it.png")  # labelme looks from the file's own folder
+    assert json.loads((tmp_path / "labelme/in/it.json").read_text())["imagePath"] == "it.png"
     assert [path.name for path in found.save(tmp_path, "b")] == ["b.png", "b.json"]
     with pytest.raises(ValueError, match="formats must be one of labels, coco, panoptic, yolo, labelme, geojson, cvat"):
         found.save(tmp_path, "c", ["svg"])
+    with pytest.raises(TypeError, match="formats must be a list of names, got the str 'labels'"):
+        found.save(tmp_path, "c", "labels")
     assert not list(tmp_path.glob("c*"))
