@@ -18,6 +18,7 @@ from __future__ import annotations
 
 MAX_PIXELS = 300_000_000
 MAX_DIVIDED_PIXELS = 2_000_000_000  # of an image read by windows, each of at most MAX_PIXELS: a label map of 8 GB
+MAX_VIEWS = 1 << 16  # of one image: a gigapixel in tiles of 256 pixels has some 20,000
 MAX_SIDE = 1 << 20  # pixels; OpenCV's own
 MAX_PIXELS_OF = {
     "JPEG2000": 100_000_000,  # of a tile, which is the whole image where there are none: 37 bytes a pixel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -13,15 +14,27 @@ Read = TypeVar("Read")
 Result = TypeVar("Result")
 
 
+class Stop(threading.Event):
+    """Tells long work in another thread to end: `check` raises once it is set."""
+
+    def check(self, *_: object) -> None:
+        if self.is_set():
+            raise RuntimeError("stopped")
+
+
 def in_order(
-    items: Iterable[Item], read: Callable[[Item], Read], work: Callable[[Read], Result], readers: int
+    items: Iterable[Item],
+    read: Callable[[Item], Read],
+    work: Callable[[Read], Result],
+    readers: int,
+    stopping: Callable[[], object] = lambda: None,
 ) -> Generator[tuple[Item, Result | Exception], None, None]:
     """Yield (item, work(read(item))) for each item, in order; where that raises an Exception, the exception.
 
     `readers` threads read, and one thread works, one item at a time. At most 2 * readers + 1 items are taken from
     `items`, by the caller's thread, and not yet handed out: memory does not grow with their number. When the caller
     stops, or `items` or anything else raises (KeyboardInterrupt in a thread, too), what has not begun is dropped, what
-    has is waited for, and no thread is left.
+    has is waited for, and no thread is left. `stopping` is called before that wait, so that `work` can end early.
     """
     taken: deque[tuple[Item, Future[Result | Exception]]] = deque()
     with ThreadPoolExecutor(readers, "esam-read") as reading, ThreadPoolExecutor(1, "esam-work") as working:
@@ -33,6 +46,7 @@ def in_order(
             while taken:
                 yield _next(taken)
         finally:
+            stopping()
             for pool in (reading, working):
                 pool.shutdown(wait=False, cancel_futures=True)
 

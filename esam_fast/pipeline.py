@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._arrays import Array
 from esam_fast._limits import MAX_THREADS
-from esam_fast._prefetch import in_order
+from esam_fast._prefetch import Stop, in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, as_array, as_rgb, open_image
@@ -62,6 +62,7 @@ class Esam:
         tile: int | None = None,
         overlap: int = 256,
         wrap: bool = False,
+        progress: Callable[[int, int], object] | None = None,
     ) -> EntityMap:
         """Find every entity of one image.
 
@@ -78,6 +79,8 @@ class Esam:
             tile: height and width of tiles, image pixels; an image no larger is segmented as without. None: no tiles.
             overlap: pixels that neighbouring tiles share, less than `tile`; with 0, nothing is joined.
             wrap: the image is a panorama, whose left side goes on at its right one.
+            progress: called with (tiles done, all tiles) after each tile of an image that is divided; what it raises
+                ends the work.
 
         Returns:
             EntityMap in the image's own frame (a file's EXIF rotation applied). With `tile` or `wrap`, its grid is
@@ -90,7 +93,9 @@ class Esam:
         views = Views(tile, overlap, wrap)
         if _check.flag("keep_stages", keep_stages) and not views.whole:
             raise ValueError("keep_stages must be False with tile or wrap, got True")
-        return self._segment(_opened(image, views), views, keep_stages)
+        if not (progress is None or callable(progress)):
+            raise TypeError(f"progress must be None or callable, got {type(progress).__name__}")
+        return self._segment(_opened(image, views), views, keep_stages, progress)
 
     def segment_many(
         self,
@@ -121,7 +126,7 @@ class Esam:
         Raises:
             TypeError, ValueError: an argument that cannot be used, at once. KeyboardInterrupt, and whatever `images`
             itself raises, at the next result. No thread is left then, nor when the caller stops early (`close`); the
-            image being segmented is finished first.
+            image being segmented, or its tile, is finished first.
         """
         _check.integer("workers", workers, 1, MAX_THREADS)
         if isinstance(images, (str, os.PathLike)) or not isinstance(images, Iterable):
@@ -138,13 +143,20 @@ class Esam:
     ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
         total = len(images) if isinstance(images, Sized) else None
         with _reported(progress, total) as report:
-            read, segment = partial(_opened, views=views), partial(self._segment, views=views)
-            with closing(in_order(images, read, segment, workers)) as results:
+            stop = Stop()
+            read, segment = partial(_opened, views=views), partial(self._segment, views=views, progress=stop.check)
+            with closing(in_order(images, read, segment, workers, stop.set)) as results:
                 for index, (image, found) in enumerate(results):
                     report(index + 1, total)
                     yield image if isinstance(image, (str, os.PathLike)) else index, found
 
-    def _segment(self, image: NDArray[np.uint8] | TiffWindows, views: Views, keep_stages: bool = False) -> EntityMap:
+    def _segment(
+        self,
+        image: NDArray[np.uint8] | TiffWindows,
+        views: Views,
+        keep_stages: bool = False,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> EntityMap:
         """The entities of an image that `_opened` gave."""
         clock = _Clock()
         if isinstance(image, np.ndarray) and views.whole:
@@ -155,13 +167,15 @@ class Esam:
             return replace(self._view(as_rgb(image[:]), clock), grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()
         with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as read:
-            for _, rgb in read:  # ahead, in a thread; segmented in this one
+            for done, (_, rgb) in enumerate(read, start=1):  # ahead, in a thread; segmented in this one
                 if isinstance(rgb, Exception):
                     raise rgb
                 found = self._view(rgb, clock)
                 prompts.update(found.prompts)
                 with clock("draw"):
                     canvas.add(found)
+                if progress is not None:
+                    progress(done, len(layout.views))
         with clock("draw"):
             result = canvas.finish()
         return EntityMap(

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast._files import Pathish
-from esam_fast._prefetch import in_order
+from esam_fast._prefetch import Stop, in_order
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, load_image, open_image
 from esam_fast.pipeline import Esam
@@ -60,7 +61,8 @@ class Work:
         Raises:
             KeyboardInterrupt, and whatever `jobs` raises: no thread is left then.
         """
-        with closing(in_order(jobs, self._read, self._segment, workers)) as found:
+        stop = Stop()
+        with closing(in_order(jobs, self._read, partial(self._segment, stop=stop), workers, stop.set)) as found:
             for job, result in found:
                 with held():
                     yield self._finish(job, result)
@@ -78,11 +80,11 @@ class Work:
         size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
         return _Image(image, size, mtime_ns, time.perf_counter() - start)
 
-    def _segment(self, read: _Image) -> _Segmented:
+    def _segment(self, read: _Image, stop: Stop) -> _Segmented:
         start = time.perf_counter()
         views = self.settings.views
         keep = not views and (self.outputs.steps or self.outputs.report)
-        entities = self.esam.segment(read.image, keep_stages=keep, **views)
+        entities = self.esam.segment(read.image, keep_stages=keep, progress=stop.check, **views)
         if self.settings.min_area:
             entities = replace(entities.filter(min_area=self.settings.min_area), stages=entities.stages)
         return _Segmented(*read[:3], read.seconds + time.perf_counter() - start, entities)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _check
+from esam_fast._limits import MAX_VIEWS
 from esam_fast.images import TiffWindows, as_rgb
 from esam_fast.masks import Bool, Int
 
@@ -144,19 +145,29 @@ class Views:
 
         A panorama begins at column `seam`, and is widened on both sides by an eighth of its width (under 8 pixels: not
         at all). It has tiles side by side only where it is wider than a tile before that.
+
+        Raises:
+            ValueError: there would be more than MAX_VIEWS.
         """
         margin = width // MARGIN if self.wrap else 0
         side = self.tile if self.tile is not None and width > self.tile else None
         begin = seam - margin if margin else 0
-        columns = self._spans(begin, begin + width + 2 * margin, side)
-        views = [View(*rows, *span) for rows in self._spans(0, height, self.tile) for span in columns]
+        columns, rows = self._firsts(begin, begin + width + 2 * margin, side), self._firsts(0, height, self.tile)
+        if len(columns) * len(rows) > MAX_VIEWS:
+            raise ValueError(
+                f"tile {self.tile} with overlap {self.overlap} divides {width} x {height} pixels into more than "
+                f"{MAX_VIEWS} tiles"
+            )
+        right, bottom = side or width + 2 * margin, min(self.tile or height, height)
+        views = (View(top, top + bottom, left, left + right) for top in rows for left in columns)
         return Layout(height, width, self.wrap, tuple(views))
 
-    def _spans(self, start: int, end: int, tile: int | None) -> list[tuple[int, int]]:
+    def _firsts(self, start: int, end: int, tile: int | None) -> range | list[int]:
+        """Where tiles begin that cover [start, end)."""
         if tile is None or end - start <= tile:
-            return [(start, end)]
-        firsts = [*range(start, end - tile, tile - self.overlap), end - tile]
-        return [(first, first + tile) for first in firsts]
+            return [start]
+        firsts = range(start, end - tile, tile - self.overlap)
+        return [*firsts, end - tile] if len(firsts) < MAX_VIEWS else firsts
 
 
 def calmest_column(image: NDArray[np.uint8] | TiffWindows) -> int:

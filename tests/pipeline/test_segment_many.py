@@ -213,6 +213,27 @@ def test_stopping_early() -> None:
     del results
 
 
+def test_stopping_ends_a_divided_image_between_its_tiles() -> None:
+    begun = threading.Event()
+
+    class Slow(Painted):
+        views = 0
+
+        def embed(self, image: np.ndarray) -> Any:
+            self.views += 1
+            if self.views > 1:  # of the image that nobody waits for
+                begun.set()
+                time.sleep(0.05)
+            return super().embed(image)
+
+    esam = Esam(Slow(), ESAM.config)
+    results = esam.segment_many([image(1), image(40)], workers=1, tile=24, overlap=0)
+    next(results)
+    assert begun.wait(WAIT)
+    results.close()
+    assert 2 <= esam.segmenter.views < 20  # of 21
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

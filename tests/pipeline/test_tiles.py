@@ -103,6 +103,20 @@ def test_a_tile_that_holds_the_image_changes_nothing(arguments: dict[str, Any]) 
     assert [name for name, _, _ in found.spans] == [name for name, _, _ in plain.spans]
 
 
+def test_progress_is_told_tile_by_tile_and_may_end_the_work() -> None:
+    image, esam, told = painted(scene()), Esam(Painted(), CONFIG), []
+    esam.segment(image, tile=80, overlap=32, progress=lambda *counts: told.append(counts))
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+    def enough(done: int, total: int) -> None:
+        told.append(done)
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        esam.segment(image, tile=80, overlap=32, progress=enough)
+    assert told[4:] == [1]
+
+
 def test_prompts_and_times_are_sums_over_views() -> None:
     image, esam = painted(scene()), Esam(Painted(), CONFIG)
     views = Views(80, 32).layout(*image.shape[:2])
@@ -242,6 +256,7 @@ def test_memory_is_bounded_by_a_view_and_one_label_map() -> None:
         ({"tile": 100, "overlap": -1}, ValueError, "overlap must be at least 0, got -1"),
         ({"overlap": "1"}, TypeError, "overlap must be a whole number, got str"),
         ({"wrap": 1}, TypeError, "wrap must be True or False, got int"),
+        ({"progress": 1}, TypeError, "progress must be None or callable, got int"),
         ({"wrap": True, "keep_stages": True}, ValueError, "keep_stages must be False with tile or wrap, got True"),
         ({"tile": 300, "keep_stages": True}, ValueError, "keep_stages must be False with tile or wrap, got True"),
     ],

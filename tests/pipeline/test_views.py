@@ -55,6 +55,14 @@ def test_tiles_advance_by_tile_minus_overlap_and_the_last_is_flush(length: int, 
     assert views.layout(length, 3).views == tuple(View(*span, 0, 3) for span in spans)
 
 
+def test_too_many_tiles_are_refused_before_any_is_made() -> None:
+    assert len(Views(1, 0).layout(256, 256).views) == 65536
+    with pytest.raises(ValueError, match="tile 2 with overlap 1 divides 257 x 258 pixels into more than 65536 tiles"):
+        Views(2, 1).layout(258, 257)
+    with pytest.raises(ValueError, match="divides 100000 x 40000 pixels"):
+        Views(1, 0).layout(40_000, 100_000)
+
+
 def test_tiles_come_row_by_row() -> None:
     assert Views(10, 0).layout(20, 15).views == (
         View(0, 10, 0, 10), View(0, 10, 5, 15), View(10, 20, 0, 10), View(10, 20, 5, 15),
