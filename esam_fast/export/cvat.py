@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.sax.saxutils import quoteattr
 
+from esam_fast._files import printable
 from esam_fast.export.entities import Entities, outlines
 from esam_fast.polygons import keyhole
 
@@ -23,11 +24,11 @@ def image(entities: Entities, number: int, file_name: str, tolerance: float = 1.
     Args:
         entities: what to write.
         number: the image's id, from 0.
-        file_name: of the image.
+        file_name: of the image; what XML cannot hold is written as escapes.
         tolerance: of the outlines, pixels.
     """
     height, width = entities.labels.shape
-    lines = [f'  <image id="{number}" name={quoteattr(file_name)} width="{width}" height="{height}">\n']
+    lines = [f'  <image id="{number}" name={quoteattr(printable(file_name))} width="{width}" height="{height}">\n']
     for label, pieces in enumerate(outlines(entities, tolerance), start=1):
         for outer, holes in pieces:
             points = ";".join(f"{x:.2f},{y:.2f}" for x, y in keyhole([outer, *holes]))

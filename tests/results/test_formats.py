@@ -104,11 +104,11 @@ def test_geojson(labels):
 @every
 def test_cvat(labels):
     entities = entity_map(labels)
-    text = cvat.START + cvat.image(entities, 0, 'odd "<name>&.jpg', 0) + cvat.END
+    text = cvat.START + cvat.image(entities, 0, 'odd "<name>&\x1b\udcff.jpg', 0) + cvat.END
     (image,) = ET.fromstring(text).findall("image")
     assert image.attrib == {
         "id": "0",
-        "name": 'odd "<name>&.jpg',
+        "name": 'odd "<name>&\\x1b\\udcff.jpg',
         "width": str(labels.shape[1]),
         "height": str(len(labels)),
     }
