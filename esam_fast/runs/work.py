@@ -83,8 +83,10 @@ class Work:
     def _segment(self, read: _Image, stop: Stop) -> _Segmented:
         start = time.perf_counter()
         views = self.settings.views
-        keep = not views and (self.outputs.steps or self.outputs.report)
-        entities = self.esam.segment(read.image, keep_stages=keep, progress=stop.check, **views)
+        if views:
+            entities = self.esam.segment(read.image, **views, progress=stop.check)
+        else:
+            entities = self.esam.segment(read.image, keep_stages=self.outputs.steps or self.outputs.report)
         if self.settings.min_area:
             entities = replace(entities.filter(min_area=self.settings.min_area), stages=entities.stages)
         return _Segmented(*read[:3], read.seconds + time.perf_counter() - start, entities)
