@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,13 @@ def test_folders_without_a_weight_file(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(WeightsError, match=r"several files: save them as one \(max_shard_size='10GB'\)"):
         load_segmenter("vit_b", checkpoint=tmp_path)
+
+
+def test_safetensors_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_model().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"model\.safetensors needs safetensors.*'esam-fast\[sam\]'"):
+        load_segmenter("vit_b", tmp_path)
 
 
 def test_objects_that_are_not_as_transformers_made_them() -> None:

@@ -62,6 +62,21 @@ def untouched(part: nn.Module) -> bool:
     return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & vars(type(part)).keys())
 
 
+def check_unchanged(model: nn.Module, expected: str) -> None:
+    """Refuse one of transformers' models whose weights do not tell all that it computes.
+
+    Args:
+        model: the model.
+        expected: what it must be, for the message.
+
+    Raises:
+        TypeError: a part of it has hooks, a replaced method or another class; names the part.
+    """
+    for place, part in model.named_modules():
+        if type(part).__module__.partition(".")[0] not in ("torch", "transformers") or not untouched(part):
+            raise TypeError(f"{expected} as it is, but {place or type(model).__name__} is changed")
+
+
 def _same_code(kind: type, official: type | None) -> bool:
     """Whether a class derives from nn.Module alone and its methods do what those of `official` do."""
     return official is not None and (

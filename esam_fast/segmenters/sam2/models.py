@@ -17,6 +17,7 @@ from esam_fast.segmenters.sam2.huggingface import IMAGE_PARTS
 from esam_fast.segmenters.sam2.segmenter import Sam2Segmenter
 
 _WIDTH = "image_encoder.trunk.patch_embed.proj.weight"  # [channels, 3, 7, 7]
+_MARKS_OF_SAM = {"image_encoder.patch_embed.proj.weight", weights.TRANSFORMERS_MARK}
 _BLOCK = "image_encoder.trunk.blocks.{}.norm1.weight"
 _NEW_IN_2_1 = "no_obj_embed_spatial"
 # The model's configuration in the package sam2, and how many blocks its encoder has.
@@ -60,7 +61,8 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
     if found is None:
-        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {', '.join(_MODELS)}")
+        kind = ": it is one of SAM" if state.keys() & _MARKS_OF_SAM else ""
+        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model or ', '.join(_MODELS)}{kind}")
     if model not in (None, found):
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
     official = build(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -89,4 +90,32 @@ def test_what_sam2_cannot_run_is_refused(model: Any) -> None:
     other = copy.deepcopy(model)
     other.config.vision_config.backbone_config.hidden_size = 24
     with pytest.raises(ValueError, match="Sam2Model is no SAM 2 that sam2 can run"):
+        Sam2Segmenter(other)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("vision_config.backbone_config", "hidden_act", "relu"),
+        ("vision_config.backbone_config", "layer_norm_eps", 0.01),
+        ("vision_config.backbone_config", "num_attention_heads_per_stage", [1, 2, 2, 4]),
+        ("vision_config.backbone_config", "patch_stride", [2, 2]),
+        ("mask_decoder_config", "num_attention_heads", 4),
+    ],
+)
+def test_values_that_no_tensor_tells_are_not_passed_over(model: Any, section: str, name: str, value: Any) -> None:
+    other = copy.deepcopy(model)
+    setattr(attrgetter(section)(other.config), name, value)
+    with pytest.raises(ValueError, match=rf"Sam2Model is no SAM 2 that sam2 can run: .*{name}: expected"):
+        Sam2Segmenter(other)
+
+
+def test_objects_that_are_not_as_transformers_made_them(model: Any) -> None:
+    other = copy.deepcopy(model)
+    other.mask_decoder.register_forward_hook(lambda *a: None)
+    with pytest.raises(TypeError, match="model must be transformers' Sam2Model as it is, but mask_decoder is changed"):
+        Sam2Segmenter(other)
+    other = copy.deepcopy(model)
+    other.mask_decoder.__class__ = type("Mine", (type(other.mask_decoder),), {"__module__": "mine"})
+    with pytest.raises(TypeError, match="but mask_decoder is changed"):
         Sam2Segmenter(other)
