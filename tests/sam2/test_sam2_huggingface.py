@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from dataclasses import replace
 from operator import attrgetter
@@ -63,23 +64,69 @@ def test_answers_are_transformers_own(model: Any) -> None:
     assert (theirs.iou_scores[0] - scores).abs().max() < 1e-5
 
 
+def test_models_for_video_serve_with_their_image_parts(model: Any) -> None:
+    settings = model.config.to_dict()
+    config = transformers.Sam2VideoConfig(
+        **{part: settings[part] for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config")}
+    )
+    video = transformers.Sam2VideoModel(config).eval()
+    assert not video.load_state_dict(model.state_dict(), strict=False).unexpected_keys
+    image = photo(100, 200)
+    ours, theirs = (each.decode(each.embed(image), POINTS) for each in map(Sam2Segmenter, (video, model)))
+    assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
 def test_the_generator_takes_it(model: Any) -> None:
     assert isinstance(EsamMaskGenerator(model, mode="amg").segmenter, Sam2Segmenter)
 
 
-@pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "auto"])
-def test_files_by_transformers_names(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Were sam2.1_hiera_tiny as small as the model."""
-    tiny = "sam2.1_hiera_tiny"
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """sam2.1_hiera_tiny, were it as small as the model."""
+    name = "sam2.1_hiera_tiny"
     monkeypatch.setattr(models, "build", lambda model: small_sam2(0, no_obj_embed_spatial=True))
-    monkeypatch.setitem(models._MODELS, tiny, ("sam2.1_hiera_t.yaml", 7))
-    monkeypatch.setitem(weights.MODELS, tiny, replace(weights.MODELS[tiny], width=16))
+    monkeypatch.setitem(models._MODELS, name, ("sam2.1_hiera_t.yaml", 7))
+    monkeypatch.setitem(weights.MODELS, name, replace(weights.MODELS[name], width=16))
+    return name
+
+
+@pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "auto"])
+def test_files_by_transformers_names(model: Any, tmp_path: Path, tiny: str, name: str) -> None:
     model.save_pretrained(tmp_path)
     segmenter, expected = load_segmenter(name, tmp_path, "cpu", "float32"), Sam2Segmenter(model)
     assert segmenter.name == f"sam2:{tiny}"
     image = photo(100, 200)
     ours, theirs = (each.decode(each.embed(image), POINTS) for each in (segmenter, expected))
     assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("", "model_type", "sam"),
+        ("prompt_encoder_config", "image_size", 512),
+        ("vision_config.backbone_config", "window_size_per_stage", [8, 4, 14, 7]),
+        ("vision_config.backbone_config", "global_attention_blocks", [5]),
+        ("vision_config.backbone_config", "hidden_act", "relu"),
+        ("vision_config.backbone_config", "layer_norm_eps", 0.01),
+        ("mask_decoder_config", "num_attention_heads", 4),
+    ],
+)
+def test_a_config_that_is_not_the_official_models(
+    model: Any, tmp_path: Path, tiny: str, section: str, name: str, value: Any
+) -> None:
+    model.save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text("utf-8"))
+    place = config
+    for part in filter(None, section.split(".")):
+        place = place[part]
+    place[name] = value
+    file.write_text(json.dumps(config), "utf-8")
+    with pytest.raises(weights.WeightsError, match=rf"config\.json.*{name}"):
+        load_segmenter(tiny, tmp_path)
+    file.unlink()
+    assert load_segmenter(tiny, tmp_path).name == f"sam2:{tiny}"
 
 
 def test_what_sam2_cannot_run_is_refused(model: Any) -> None:

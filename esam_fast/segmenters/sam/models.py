@@ -54,7 +54,7 @@ def load_sam(
         state = huggingface.official_state(state, path)
     if model is None:
         model = weights.model_of_width(path, _width(state))
-    config = weights.config_of(path) if theirs else None
+    config = weights.config_of(path, "sam") if theirs else None
     sam = build(model) if config is None else huggingface.build(config, path.with_name("config.json"))
     if theirs and config is None:
         huggingface.set_eps(sam)

@@ -104,6 +104,31 @@ def _official(name: str, state: Mapping[str, Tensor]) -> str:
     return _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name))
 
 
+def check_config(config: Mapping[str, Any], official: nn.Module, where: object) -> None:
+    """Refuse a Sam2Model's config.json, from `where`, of other values than an official model's that no shape tells.
+
+    Raises:
+        WeightsError: names the first.
+    """
+    trunk: Any = official.image_encoder.trunk
+    for place, only in {
+        "prompt_encoder_config.image_size": official.image_size,
+        "vision_config.backbone_config.window_size_per_stage": list(trunk.window_spec),
+        "vision_config.backbone_config.global_attention_blocks": list(trunk.global_att_blocks),
+        "vision_config.backbone_config.hidden_act": "gelu",
+        "vision_config.backbone_config.layer_norm_eps": 1e-6,
+        "mask_decoder_config.num_attention_heads": 8,
+    }.items():
+        value: Any = config
+        for name in place.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value not in (None, only, [only, only]):
+            raise weights.WeightsError(
+                f"{where}: {place}: expected {only!r}, as the official model has it, got {str(value)[:80]}; "
+                "other models serve as a Sam2Model object"
+            )
+
+
 def _check_fixed(config: Any) -> None:
     """Refuse other values of what sam2 has no argument for, and no tensor's shape tells.
 

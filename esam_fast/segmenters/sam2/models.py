@@ -44,7 +44,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         model: "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus" or "sam2.1_hiera_large"; None: the
             checkpoint's own, told by the width and depth of its encoder.
         checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers', or a folder that transformers
-            saved a Sam2Model in. Nothing that a .pt may hold is run.
+            saved a Sam2Model in; a config.json there must be an official model's. Nothing that a .pt may hold is run.
         device, dtype: see `SamSegmenter`.
 
     Raises:
@@ -69,6 +69,8 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     if theirs:  # what only video needs is not there, or not asked for
         unused = {name: value for name, value in official.state_dict().items() if not name.startswith(IMAGE_PARTS)}
         state = unused | state
+        config = weights.config_of(checkpoint, "sam2", "sam2_video")
+        huggingface.check_config(config or {}, official, checkpoint.with_name("config.json"))
     load_weights(official, state, found, checkpoint)
     segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
     segmenter.checkpoint = checkpoint
