@@ -259,6 +259,7 @@ def test_a_folder_on_the_command_line(tmp_path: Path) -> None:
          "--checkpoint", str(tmp_path / "model"), "--set", "mmg.points_per_side=4"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert "segmenter 'sam:vit_b': told by its checkpoint" in done.stderr
     about = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert about["segmenter"] == "sam:vit_b"
     assert about["checkpoint"] == str(tmp_path / "model" / "model.safetensors")
