@@ -37,8 +37,8 @@ class EsamMaskGenerator:
     """Masks of everything in an image, with SamAutomaticMaskGenerator's arguments, defaults and records.
 
     Args:
-        model: a SAM or SAM 2 (SAM2Base) model object, transformers' SamModel, or anything with the `Segmenter`
-            protocol.
+        model: a SAM or SAM 2 (SAM2Base) model object, transformers' SamModel or Sam2Model, or anything with
+            the `Segmenter` protocol.
         points_per_side: of the point grid; in "entities" mode the gallery has twice as many.
         points_per_batch: prompts decoded at a time. Mode "amg" only: otherwise the segmenter chooses.
         pred_iou_thresh, stability_score_thresh: masks that the model scores lower are dropped. Left out, those of
@@ -56,7 +56,7 @@ class EsamMaskGenerator:
         mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself, or for a model of SAM 2
             SAM2AutomaticMaskGenerator; needs SAM), or "object" (E-SAM's object-level masks before refinement, which may
             overlap).
-        use_m2m: SAM2AutomaticMaskGenerator's; only False.
+        use_m2m, multimask_output, mask_threshold: SAM2AutomaticMaskGenerator's; only False, True and 0.
         config: E-SAM's thresholds, over which arguments given here prevail.
         device, dtype: for a model object, which is copied as it is now; None: where and in what it is, or in
             float32 where that does not serve (float64, and float16 on a CPU).
@@ -85,6 +85,8 @@ class EsamMaskGenerator:
         *,
         mode: str = "entities",
         use_m2m: bool = False,
+        multimask_output: bool = True,
+        mask_threshold: float = 0.0,
         config: EsamConfig | None = None,
         device: str | None = None,
         dtype: str | None = None,
@@ -94,6 +96,10 @@ class EsamMaskGenerator:
         _check.choice("output_mode", output_mode, export.OUTPUT_MODES)
         if _check.flag("use_m2m", use_m2m):
             raise ValueError("use_m2m must be False: sam2's second pass, from mask to mask, is not offered")
+        if not _check.flag("multimask_output", multimask_output):
+            raise ValueError("multimask_output must be True: one mask a point, where sam2 gives three, is not offered")
+        if _real("mask_threshold", mask_threshold) != 0.0:
+            raise ValueError(f"mask_threshold must be 0.0, the logit at which masks end, got {mask_threshold!r}")
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode

@@ -187,6 +187,12 @@ def test_every_public_name_resolves() -> None:
         assert getattr(esam_fast, name) is not None
 
 
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names, and ends where two are the same."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_a_wrong_public_name_says_so() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Esan'"):
         _ = esam_fast.Esan

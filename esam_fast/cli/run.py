@@ -94,18 +94,19 @@ def load(
         answers = load_segmenter(segmenter, checkpoint, device, dtype)
     with one_line(click.UsageError, debug):
         esam = Esam(answers, config, backend)
-    tell_segmenter(answers.name, segmenter, tell or partial(click.echo, err=True))
+    tell_segmenter(answers.name, segmenter, checkpoint, tell or partial(click.echo, err=True))
     return esam
 
 
-def tell_segmenter(name: str, asked: str, tell: Callable[[str], object]) -> None:
+def tell_segmenter(name: str, asked: str, checkpoint: str | None, tell: Callable[[str], object]) -> None:
     """Say what "auto" took, and when the stand-in serves."""
     if name == "regions":
         from esam_fast.segmenters.regions import NOTICE
 
         tell(NOTICE)
     elif asked == "auto":
-        tell(f"segmenter {name!r}: the largest whose weights are here and that fits")
+        why = "the largest whose weights are here and that fits" if checkpoint is None else "told by its checkpoint"
+        tell(f"segmenter {name!r}: {why}")
 
 
 def cores() -> int:

@@ -204,7 +204,7 @@ def _pipeline(
         if not names:
             raise ValueError("expected one device or more, as cuda:0,cuda:1, got none")
         pool = stack.enter_context(closing(Devices([Load(name, *rest) for name in names], settings)))
-    run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], screen.plain)
+    run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], model["checkpoint"], screen.plain)
     return pool.made, partial(pool.each, out=out, outputs=outputs, strict=debug, warn=screen.warn)
 
 
@@ -220,7 +220,7 @@ def _on_ray(
     """The same on a cluster of Ray, and what run.json tells of it."""
     with run.one_line(click.UsageError, False, "--ray: "):
         pool = on_ray.start(stack, model, settings, options["ray_address"], options["ray_actors"])
-    run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], screen.plain)
+    run.tell_segmenter(pool.made.decides["segmenter"], model["segmenter"], model["checkpoint"], screen.plain)
     return pool.made, partial(pool.each, out=out, outputs=outputs), {"ray": {"actors": pool.actors}}
 
 

@@ -29,7 +29,8 @@ def load_segmenter(
             are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
         checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
-        device: "auto", "cpu" or "cuda", for SAM; a device that is not here is refused with every segmenter.
+        device: "auto", "cpu", "cuda", "mps" or another of torch's, for SAM; a device that is not here is refused with
+            every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
 
     Raises:

@@ -84,13 +84,17 @@ def file_of(path: str | os.PathLike[str]) -> Path:
     return huggingface.file_of(Path(path))
 
 
-def config_of(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def config_of(path: str | os.PathLike[str], *kinds: str) -> dict[str, Any] | None:
     """What config.json beside a weight file of transformers says of its architecture; None: there is none.
 
+    Args:
+        path: of the weight file.
+        kinds: the model_types that it may have.
+
     Raises:
-        WeightsError: it cannot be read, or is of another model than SAM.
+        WeightsError: it cannot be read, or is of another model.
     """
-    return huggingface.config_of(Path(path))
+    return huggingface.config_of(Path(path), kinds)
 
 
 def check_file(path: str | os.PathLike[str]) -> str:

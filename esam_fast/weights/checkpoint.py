@@ -36,6 +36,8 @@ def _check(path: Path, file: BinaryIO) -> str:
         raise WeightsError(f"{path} has {size} bytes: expected at most {_limits.MAX_CHECKPOINT_BYTES}")
     if is_web_page(head):
         raise WeightsError(f"{path} is a web page, not a checkpoint: download it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a pointer of Git LFS, not a checkpoint: run `git lfs pull` where it lies")
     if head.startswith(b"PK\x03\x04"):  # torch.save since 1.6
         _check_zip(path, file, size)
         return "zip"

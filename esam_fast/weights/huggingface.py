@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -89,12 +89,8 @@ def file_of(path: Path) -> Path:
     raise WeightsError(f"{path} is a folder without weights: expected {' or '.join(_FILES)} in it")
 
 
-def config_of(path: Path) -> dict[str, Any] | None:
-    """What config.json beside a weight file says of its architecture; None: there is no such file.
-
-    Raises:
-        WeightsError: it cannot be read, or is of another model than SAM.
-    """
+def config_of(path: Path, kinds: Sequence[str]) -> dict[str, Any] | None:
+    """See `esam_fast.weights.config_of`."""
     file = path.with_name("config.json")
     if not file.exists():
         return None
@@ -105,8 +101,9 @@ def config_of(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise WeightsError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
     kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "sam":
-        raise WeightsError(f"{file} is not of a SAM: expected model_type 'sam', got {str(kind)[:80]!r}")
+    if kind not in kinds:
+        expected = " or ".join(map(repr, kinds))
+        raise WeightsError(f"{file} is not of a SAM: expected model_type {expected}, got {str(kind)[:80]!r}")
     return dict(config)
 
 

@@ -353,7 +353,7 @@ def test_whole_files_pass(tmp_path):
         (lambda p: written(p / "a.pth", b""), "is empty"),
         (lambda p: written(p / "a.pth", PAGE), "is a web page"),
         (lambda p: written(p / "a.pth", b"<?xml version='1.0'?><Error>AccessDenied</Error>"), "is a web page"),
-        (lambda p: written(p / "a.pth", b"version https://git-lfs.github.com/spec/v1\n"), "is not a checkpoint"),
+        (lambda p: written(p / "a.pth", b"version https://git-lfs.github.com/spec/v1\n"), "pointer of Git LFS"),
         (lambda p: written(p / "a.pth", b"\x00" * 7 + b"\x01{not json" + bytes(99)), "cut off"),
         (lambda p: written(p / "a.pth", b"\x04" + b"\x00" * 7 + b"{not json"), "is not a checkpoint"),
         (lambda p: cut(archive(p / "a.pth"), 2000), "cut off after 2000 bytes"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,13 @@ def test_folders_without_a_weight_file(tmp_path: Path) -> None:
         load_segmenter("vit_b", checkpoint=tmp_path)
 
 
+def test_safetensors_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_model().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"model\.safetensors needs safetensors.*'esam-fast\[sam\]'"):
+        load_segmenter("vit_b", tmp_path)
+
+
 def test_objects_that_are_not_as_transformers_made_them() -> None:
     hooked = small_model()
     hooked.mask_decoder.register_forward_hook(lambda *a: None)
@@ -251,6 +259,7 @@ def test_a_folder_on_the_command_line(tmp_path: Path) -> None:
          "--checkpoint", str(tmp_path / "model"), "--set", "mmg.points_per_side=4"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert "segmenter 'sam:vit_b': told by its checkpoint" in done.stderr
     about = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert about["segmenter"] == "sam:vit_b"
     assert about["checkpoint"] == str(tmp_path / "model" / "model.safetensors")

@@ -139,9 +139,16 @@ def test_with_random_weights(model: Any) -> None:
         assert (mine["segmentation"] != expected["segmentation"]).sum() <= 3
 
 
-def test_the_second_pass_is_refused(model: Any) -> None:
-    with pytest.raises(ValueError, match="use_m2m must be False"):
-        EsamMaskGenerator(model, mode="amg", use_m2m=True)
+@pytest.mark.parametrize(
+    ("name", "default", "other"),
+    [("use_m2m", False, True), ("multimask_output", True, False), ("mask_threshold", 0.0, 0.5)],
+)
+def test_arguments_that_only_sam2_has_serve_by_their_defaults(
+    model: Any, name: str, default: float, other: float
+) -> None:
+    EsamMaskGenerator(model, mode="amg", **{name: default})
+    with pytest.raises(ValueError, match=f"{name} must be {default}"):
+        EsamMaskGenerator(model, mode="amg", **{name: other})
 
 
 def test_the_predictor_is_sam2s(model: Any) -> None:

@@ -95,10 +95,13 @@ def test_checkpoints_of_others(tmp_path: Path, tiny: Any) -> None:
     with pytest.raises(WeightsError, match=r"1 tensors do not fit, sam_mask_decoder\.iou_token\.weight for one"):
         load_sam2(TINY, path)
     save(small_sam(), path)
-    with pytest.raises(WeightsError, match=r"not a checkpoint of sam2\.1_hiera_large, sam2\.1_hiera_base_plus, "):
+    with pytest.raises(WeightsError, match=r"not a checkpoint of sam2\.1_hiera_tiny: it is one of SAM$"):
+        load_sam2(TINY, path)
+    torch.save({"image_encoder.trunk.blocks.0.norm1.weight": torch.ones(1)}, path)
+    with pytest.raises(WeightsError, match=r"not a checkpoint of sam2\.1_hiera_large, .*, sam2\.1_hiera_tiny$"):
         load_sam2(None, path)
     save(tiny, path)
-    with pytest.raises(WeightsError, match="not a checkpoint of vit_b: "):
+    with pytest.raises(WeightsError, match=r"not a checkpoint of vit_b: it is one of SAM 2$"):
         load_segmenter("vit_b", path)
     with pytest.raises(ValueError, match=r"model must be one of sam2\.1_hiera_large, .*, got 'vit_b'"):
         load_sam2("vit_b", path)

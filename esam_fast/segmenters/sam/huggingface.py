@@ -12,7 +12,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from esam_fast import weights
-from esam_fast.segmenters.sam.recognise import untouched
+from esam_fast.segmenters.sam.recognise import check_unchanged
 
 _MOST = 65536  # of any number in a config
 _MOST_LAYERS = 256
@@ -35,9 +35,7 @@ def converted(model: Any) -> nn.Module:
     kind, name = getattr(model.config, "model_type", None), type(model).__name__
     if kind != "sam":
         raise TypeError(f"sam must be a SamModel where it is one of transformers' models, got {name} of type {kind!r}")
-    for place, part in model.named_modules():
-        if type(part).__module__.partition(".")[0] not in ("torch", "transformers") or not untouched(part):
-            raise TypeError(f"sam must be transformers' SamModel as it is, but {place or name} is changed")
+    check_unchanged(model, "sam must be transformers' SamModel")
     sam = build(model.config.to_dict(), f"{name}.config")
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
     try:

@@ -47,12 +47,14 @@ def load_sam(
         _check_name(model)
     path = weights.file_of(checkpoint)
     state = read_checkpoint(path)
+    if _family(state) != "sam":
+        raise weights.WeightsError(f"{path} is not a checkpoint of {model or 'SAM'}: it is one of SAM 2")
     theirs = weights.TRANSFORMERS_MARK in state
     if theirs:
         state = huggingface.official_state(state, path)
     if model is None:
         model = weights.model_of_width(path, _width(state))
-    config = weights.config_of(path) if theirs else None
+    config = weights.config_of(path, "sam") if theirs else None
     sam = build(model) if config is None else huggingface.build(config, path.with_name("config.json"))
     if theirs and config is None:
         huggingface.set_eps(sam)
@@ -114,8 +116,11 @@ def _check_name(model: str) -> None:
 
 def family(checkpoint: str | Path) -> str:
     """Whose tensors a checkpoint holds, as `read_checkpoint` finds them: "sam2", else "sam"."""
-    names = read_checkpoint(weights.file_of(checkpoint)).keys()
-    return "sam2" if names & {_WIDTH_2, _WIDTH_2_TRANSFORMERS} else "sam"
+    return _family(read_checkpoint(weights.file_of(checkpoint)))
+
+
+def _family(state: dict[str, Tensor]) -> str:
+    return "sam2" if state.keys() & {_WIDTH_2, _WIDTH_2_TRANSFORMERS} else "sam"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -126,6 +131,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         WeightsError: no such file, a web page, cut off, larger than a SAM can be, or holding more than tensors.
+        ModuleNotFoundError: it is .safetensors, and the package of this name is missing.
     """
     kind = weights.check_file(path)
     try:
@@ -135,6 +141,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             loaded: Any = load_file(path)
         else:
             loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=kind == "zip")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} needs {error.name}: pip install 'esam-fast[sam]'", name=error.name
+        ) from error
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]{1,60})", str(error))
         what = f" ({named[1]})" if named else ""

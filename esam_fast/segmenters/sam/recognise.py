@@ -59,7 +59,23 @@ def follows(module: nn.Module, expected: dict[str, type]) -> bool:
 
 def untouched(part: nn.Module) -> bool:
     """No hooks, and no method replaced on the instance."""
-    return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & vars(type(part)).keys())
+    methods = {name for name, value in vars(type(part)).items() if callable(value)}
+    return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & methods)
+
+
+def check_unchanged(model: nn.Module, expected: str) -> None:
+    """Refuse one of transformers' models whose weights do not tell all that it computes.
+
+    Args:
+        model: the model.
+        expected: what it must be, for the message.
+
+    Raises:
+        TypeError: a part of it has hooks, a replaced method or another class; names the part.
+    """
+    for place, part in model.named_modules():
+        if type(part).__module__.partition(".")[0] not in ("torch", "transformers") or not untouched(part):
+            raise TypeError(f"{expected} as it is, but {place or type(model).__name__} is changed")
 
 
 def _same_code(kind: type, official: type | None) -> bool:

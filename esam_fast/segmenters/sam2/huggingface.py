@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
@@ -14,6 +15,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from esam_fast import weights
+from esam_fast.segmenters.sam.recognise import check_unchanged
 
 MARK = "vision_encoder.backbone.patch_embed.projection.weight"  # by this tensor transformers' names are known
 IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")  # the others are for video
@@ -55,8 +57,10 @@ def converted(model: Any) -> nn.Module:
     """sam2's SAM2Base, as far as images need it, with copies of the weights of a Sam2Model (or Sam2VideoModel).
 
     Raises:
+        TypeError: one of its parts is changed, so that its weights do not tell all.
         ValueError: the weights do not fit what its config describes, or sam2 has no such model.
     """
+    check_unchanged(model, "model must be transformers' Sam2Model")
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()})
     try:
         sam2 = _build(model.config)
@@ -100,8 +104,56 @@ def _official(name: str, state: Mapping[str, Tensor]) -> str:
     return _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name))
 
 
+def check_config(config: Mapping[str, Any], official: nn.Module, where: object) -> None:
+    """Refuse a Sam2Model's config.json, from `where`, of other values than an official model's that no shape tells.
+
+    Raises:
+        WeightsError: names the first.
+    """
+    trunk: Any = official.image_encoder.trunk
+    for place, only in {
+        "prompt_encoder_config.image_size": official.image_size,
+        "vision_config.backbone_config.window_size_per_stage": list(trunk.window_spec),
+        "vision_config.backbone_config.global_attention_blocks": list(trunk.global_att_blocks),
+        "vision_config.backbone_config.hidden_act": "gelu",
+        "vision_config.backbone_config.layer_norm_eps": 1e-6,
+        "mask_decoder_config.num_attention_heads": 8,
+    }.items():
+        value: Any = config
+        for name in place.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if value not in (None, only, [only, only]):
+            raise weights.WeightsError(
+                f"{where}: {place}: expected {only!r}, as the official model has it, got {str(value)[:80]}; "
+                "other models serve as a Sam2Model object"
+            )
+
+
+def _check_fixed(config: Any) -> None:
+    """Refuse other values of what sam2 has no argument for, and no tensor's shape tells.
+
+    Raises:
+        ValueError: names the first.
+    """
+    vision, trunk = config.vision_config, config.vision_config.backbone_config
+    heads = list(trunk.num_attention_heads_per_stage)
+    for name, value, only in (
+        ("hidden_act", trunk.hidden_act, "gelu"),
+        ("layer_norm_eps", trunk.layer_norm_eps, 1e-6),
+        ("patch_stride", np.broadcast_to(trunk.patch_stride, 2).tolist(), [4, 4]),
+        ("patch_padding", np.broadcast_to(trunk.patch_padding, 2).tolist(), [3, 3]),
+        ("num_attention_heads_per_stage", heads, [heads[0] * 2**stage for stage in range(len(heads))]),
+        ("fpn_stride", vision.fpn_stride, 1),
+        ("fpn_padding", vision.fpn_padding, 0),
+        ("mask_decoder_config.num_attention_heads", config.mask_decoder_config.num_attention_heads, 8),
+    ):
+        if value != only:
+            raise ValueError(f"{name}: expected {only!r}, got {value!r}")
+
+
 def _build(config: Any) -> nn.Module:
     """A SAM2Base without memory, with random weights, as a Sam2Config describes it."""
+    _check_fixed(config)
     vision, prompts = config.vision_config, config.prompt_encoder_config
     trunk = vision.backbone_config
     hiera = Hiera(

@@ -17,6 +17,7 @@ from esam_fast.segmenters.sam2.huggingface import IMAGE_PARTS
 from esam_fast.segmenters.sam2.segmenter import Sam2Segmenter
 
 _WIDTH = "image_encoder.trunk.patch_embed.proj.weight"  # [channels, 3, 7, 7]
+_MARKS_OF_SAM = {"image_encoder.patch_embed.proj.weight", weights.TRANSFORMERS_MARK}
 _BLOCK = "image_encoder.trunk.blocks.{}.norm1.weight"
 _NEW_IN_2_1 = "no_obj_embed_spatial"
 # The model's configuration in the package sam2, and how many blocks its encoder has.
@@ -43,7 +44,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         model: "sam2.1_hiera_tiny", "sam2.1_hiera_small", "sam2.1_hiera_base_plus" or "sam2.1_hiera_large"; None: the
             checkpoint's own, told by the width and depth of its encoder.
         checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers', or a folder that transformers
-            saved a Sam2Model in. Nothing that a .pt may hold is run.
+            saved a Sam2Model in; a config.json there must be an official model's. Nothing that a .pt may hold is run.
         device, dtype: see `SamSegmenter`.
 
     Raises:
@@ -60,13 +61,16 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
     if found is None:
-        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {', '.join(_MODELS)}")
+        kind = ": it is one of SAM" if state.keys() & _MARKS_OF_SAM else ""
+        raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model or ', '.join(_MODELS)}{kind}")
     if model not in (None, found):
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
     official = build(found)
     if theirs:  # what only video needs is not there, or not asked for
         unused = {name: value for name, value in official.state_dict().items() if not name.startswith(IMAGE_PARTS)}
         state = unused | state
+        config = weights.config_of(checkpoint, "sam2", "sam2_video")
+        huggingface.check_config(config or {}, official, checkpoint.with_name("config.json"))
     load_weights(official, state, found, checkpoint)
     segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
     segmenter.checkpoint = checkpoint
