@@ -35,7 +35,8 @@ def _is_here(name: str) -> bool:
     if name == "cuda":
         core = _core()
         return bool(core and core.cuda_built and core.cuda.device_count() > 0 and _is_here("torch"))
-    return find_spec({"native": "esam_fast._core"}.get(name, name)) is not None
+    spec = find_spec({"native": "esam_fast._core"}.get(name, name))
+    return spec is not None and spec.origin is not None  # a folder of such a name has none
 
 
 def check(backend: str | None) -> str | None:

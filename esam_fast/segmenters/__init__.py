@@ -85,9 +85,9 @@ def _family(model: str) -> str:
 
 
 def _missing(family: str) -> list[str]:
-    """The packages that models of a family need and that are not here."""
+    """The packages that models of a family need and that are not here; a folder of such a name is no package."""
     needed = dict.fromkeys((*PACKAGES["sam"], *PACKAGES[family]))
-    return [package for package in needed if find_spec(package) is None]
+    return [package for package in needed if (spec := find_spec(package)) is None or spec.origin is None]
 
 
 def require(family: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -35,11 +36,21 @@ def test_sam_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatc
         load_segmenter("vit_b")
 
 
+def test_a_folder_of_a_packages_name_is_no_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "sam2_in_no_index").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(segmenters.PACKAGES, "sam2", ("sam2_in_no_index",))
+    monkeypatch.setitem(segmenters.PACKAGES, "sam", ())
+    with pytest.raises(ModuleNotFoundError, match=r"needs sam2_in_no_index: pip install 'esam-fast\[sam2\]'"):
+        load_segmenter("sam2.1_hiera_tiny")
+
+
 @pytest.mark.parametrize(("option", "value"), [("device", "cuda"), ("device", "bogus"), ("dtype", "float16")])
 @pytest.mark.parametrize("missing", [True, False])
 def test_auto_takes_no_stand_in_where_more_was_asked_for(monkeypatch, tmp_path, option, value, missing):
     monkeypatch.setenv("ESAM_WEIGHTS_DIR", str(tmp_path))
-    monkeypatch.setattr("esam_fast.segmenters.find_spec", lambda name: None if missing else name)
+    there = lambda name: None if missing else ModuleSpec(name, None, origin="there")  # noqa: E731
+    monkeypatch.setattr("esam_fast.segmenters.find_spec", there)
     why = "SAM needs torch" if missing else "no weights of SAM are here"
     with pytest.raises(ValueError, match=rf"{option} '{value}' was asked for, but {why}.*'regions' if it is meant"):
         load_segmenter("auto", **{option: value})
