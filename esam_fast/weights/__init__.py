@@ -9,12 +9,14 @@ from typing import Any
 from esam_fast.weights import checkpoint, huggingface
 from esam_fast.weights.download import download as _download
 from esam_fast.weights.huggingface import MARK as TRANSFORMERS_MARK
+from esam_fast.weights.huggingface import MARK_OF_2 as TRANSFORMERS_MARK_OF_2
 from esam_fast.weights.huggingface import official_names
 from esam_fast.weights.official import FOLDER_VARIABLE, MODELS, Weights, WeightsError
 
 __all__ = [
-    "FOLDER_VARIABLE", "MODELS", "TRANSFORMERS_MARK", "Weights", "WeightsError", "available", "check_file",
-    "check_width", "config_of", "download", "file_of", "find", "folder", "model_of_width", "official_names", "path",
+    "FOLDER_VARIABLE", "MODELS", "TRANSFORMERS_MARK", "TRANSFORMERS_MARK_OF_2", "Weights", "WeightsError", "available",
+    "check_file", "check_width", "config_of", "download", "file_of", "find", "folder", "model_of_width",
+    "official_names", "path",
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from esam_fast import _files, _limits
 from esam_fast.weights.official import WeightsError
 
 MARK = "vision_encoder.patch_embed.projection.weight"  # by this tensor a SAM with transformers' names is known
+MARK_OF_2 = "vision_encoder.backbone.patch_embed.projection.weight"  # and a SAM 2
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _REPOSITORIES = {
@@ -22,6 +23,19 @@ _REPOSITORIES = {
     "vit_b": "facebook/sam-vit-base",
 }
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+# Names of transformers that SAM and SAM 2 share, and the official ones of both, replaced in this order.
+COMMON_NAMES = (
+    ("mask_embed.conv1.", "mask_downscaling.0."),
+    ("mask_embed.layer_norm1.", "mask_downscaling.1."),
+    ("mask_embed.conv2.", "mask_downscaling.3."),
+    ("mask_embed.layer_norm2.", "mask_downscaling.4."),
+    ("mask_embed.conv3.", "mask_downscaling.6."),
+    ("upscale_conv1.", "output_upscaling.0."),
+    ("upscale_layer_norm.", "output_upscaling.1."),
+    ("upscale_conv2.", "output_upscaling.3."),
+    ("layer_norm_final_attn.", "norm_final_attn."),
+    (".layer_norm", ".norm"),
+)  # fmt: skip
 # transformers' names and segment_anything's, replaced in this order.
 _NAMES = (
     ("shared_image_embedding.positional_embedding", _POSITIONS),
@@ -34,43 +48,35 @@ _NAMES = (
     ("neck.conv2.", "neck.2."),
     ("neck.layer_norm2.", "neck.3."),
     ("prompt_encoder.point_embed.", "prompt_encoder.point_embeddings."),
-    ("mask_embed.conv1.", "mask_downscaling.0."),
-    ("mask_embed.layer_norm1.", "mask_downscaling.1."),
-    ("mask_embed.conv2.", "mask_downscaling.3."),
-    ("mask_embed.layer_norm2.", "mask_downscaling.4."),
-    ("mask_embed.conv3.", "mask_downscaling.6."),
-    ("upscale_conv1.", "output_upscaling.0."),
-    ("upscale_layer_norm.", "output_upscaling.1."),
-    ("upscale_conv2.", "output_upscaling.3."),
-    ("layer_norm_final_attn.", "norm_final_attn."),
-    (".layer_norm", ".norm"),
+    *COMMON_NAMES,
 )  # fmt: skip
-_MLP = re.compile(
-    r"(.*(?:iou_prediction_head|output_hypernetworks_mlps\.\d+))\.(proj_in|layers\.([0-9]{1,3})|proj_out)\.(\w+)"
-)
+_MLP = re.compile(r"(.+)\.(proj_in|layers\.([0-9]{1,3})|proj_out)\.(weight|bias)")
 
 
-def official_names(names: Iterable[str]) -> dict[str, str]:
-    """segment_anything's name of each tensor of a transformers' SamModel.
+def official_names(names: Iterable[str], replaced: Iterable[tuple[str, str]] = _NAMES) -> dict[str, str]:
+    """The official name of each tensor of one of transformers' SAMs; by default segment_anything's of a SamModel.
 
     Two of transformers' names mean the same tensor, the position encoding. A name that is not known stays as it is.
+
+    Args:
+        names: transformers'.
+        replaced: parts of names, theirs and the official ones, replaced in this order. The layers of MLPs, which
+            transformers calls proj_in, layers and proj_out, are numbered before that.
     """
-    names = list(names)
+    names, replaced = list(names), tuple(replaced)
     mlps = (_MLP.fullmatch(name) for name in names)
-    inner = Counter(mlp[1] for mlp in mlps if mlp and mlp[3] and mlp[4] == "weight")
-    return {name: _official(name, inner) for name in names}
-
-
-def _official(name: str, inner_layers: Mapping[str, int]) -> str:
-    """One name; `inner_layers` of each MLP, by the MLP's name, lie between its first and last."""
-    if mlp := _MLP.fullmatch(name):
-        head, layer, number, kind = mlp.groups()
-        inner = inner_layers.get(head, 0)
-        place = {"proj_in": 0, "proj_out": inner + 1}.get(layer, int(number or 0) + 1)
-        return f"{head}.layers.{place}.{kind}"
-    for theirs, official in _NAMES:
-        name = name.replace(theirs, official)
-    return name
+    inner = Counter(mlp[1] for mlp in mlps if mlp and mlp[3] and mlp[4] == "weight")  # layers between first and last
+    found = {}
+    for name in names:
+        official = name
+        if mlp := _MLP.fullmatch(name):
+            head, layer, number, kind = mlp.groups()
+            place = {"proj_in": 0, "proj_out": inner[head] + 1}.get(layer, int(number or 0) + 1)
+            official = f"{head}.layers.{place}.{kind}"
+        for theirs, ours in replaced:
+            official = official.replace(theirs, ours)
+        found[name] = official
+    return found
 
 
 def file_of(path: Path) -> Path:

@@ -20,10 +20,9 @@ from esam_fast.segmenters.sam.devices import resolve_device
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
-_WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
-_WIDTH_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
-_WIDTH_2_TRANSFORMERS = "vision_encoder.backbone.patch_embed.projection.weight"  # by transformers' names
-_MARKS = (_WIDTH, _WIDTH_2, weights.TRANSFORMERS_MARK, _WIDTH_2_TRANSFORMERS)
+WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
+WIDTH_OF_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
+_MARKS = (WIDTH, WIDTH_OF_2, weights.TRANSFORMERS_MARK, weights.TRANSFORMERS_MARK_OF_2)
 _USUAL = ("model.", "state_dict.", "module.", "model_state_dict.")  # taken where a checkpoint holds several SAMs
 _NESTED = 4  # dictionaries within each other
 
@@ -120,7 +119,7 @@ def family(checkpoint: str | Path) -> str:
 
 
 def _family(state: dict[str, Tensor]) -> str:
-    return "sam2" if state.keys() & {_WIDTH_2, _WIDTH_2_TRANSFORMERS} else "sam"
+    return "sam2" if state.keys() & {WIDTH_OF_2, weights.TRANSFORMERS_MARK_OF_2} else "sam"
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -191,7 +190,7 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
     Raises:
         WeightsError: they are another model's.
     """
-    if _WIDTH in state and weights.MODELS[model].family == "sam":
+    if WIDTH in state and weights.MODELS[model].family == "sam":
         weights.check_width(path, model, _width(state))
     expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
     wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]
@@ -205,7 +204,7 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
 
 def _width(state: dict[str, Tensor]) -> int:
     """Channels of the image encoder; 0: not told."""
-    return state[_WIDTH].shape[0] if _WIDTH in state and state[_WIDTH].dim() else 0
+    return state[WIDTH].shape[0] if WIDTH in state and state[WIDTH].dim() else 0
 
 
 def _fits(tensor: Tensor, shape: torch.Size) -> bool:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from esam_fast import weights
 from esam_fast.segmenters.sam.recognise import check_unchanged
+from esam_fast.weights.huggingface import COMMON_NAMES
 
-MARK = "vision_encoder.backbone.patch_embed.projection.weight"  # by this tensor transformers' names are known
 IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")  # the others are for video
 
 # transformers' names and sam2's, replaced in this order.
@@ -26,22 +26,12 @@ _NAMES = (
     ("vision_encoder.backbone.", "image_encoder.trunk."),
     ("vision_encoder.", "image_encoder."),
     ("patch_embed.projection.", "patch_embed.proj."),
-    ("mask_embed.conv1.", "mask_downscaling.0."),
-    ("mask_embed.layer_norm1.", "mask_downscaling.1."),
-    ("mask_embed.conv2.", "mask_downscaling.3."),
-    ("mask_embed.layer_norm2.", "mask_downscaling.4."),
-    ("mask_embed.conv3.", "mask_downscaling.6."),
-    ("upscale_conv1.", "output_upscaling.0."),
-    ("upscale_layer_norm.", "output_upscaling.1."),
-    ("upscale_conv2.", "output_upscaling.3."),
-    ("layer_norm_final_attn.", "norm_final_attn."),
-    (".layer_norm", ".norm"),
+    *COMMON_NAMES,
     (".o_proj.", ".out_proj."),
     ("no_memory_embedding", "no_mem_embed"),
 )  # fmt: skip
 _PARTS = re.compile(r"^(prompt_encoder|mask_decoder)\.")
 _NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
-_MLP = re.compile(r"(.*)\.(proj_in|layers\.(\d+)|proj_out)\.(weight|bias)")
 _POINTS = "prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
 _POSITIONS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 
@@ -84,24 +74,14 @@ def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(not torch.equal(positions[0], other) for other in positions):
         raise weights.WeightsError("a Sam2Model has one position encoding for images and another for points")
     found = {}
-    for name, value in state.items():
+    for name, official in weights.official_names(state, _NAMES).items():
+        official = _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", official))
         if name == _POINTS:
-            for i, row in enumerate(value):
+            for i, row in enumerate(state[name]):
                 found[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = row[None]
-        elif (official := _official(name, state)).startswith(IMAGE_PARTS):
-            found[official] = value
+        elif official.startswith(IMAGE_PARTS):
+            found[official] = state[name]
     return found
-
-
-def _official(name: str, state: Mapping[str, Tensor]) -> str:
-    if mlp := _MLP.fullmatch(name):
-        head, layer, number, kind = mlp.groups()
-        inner = sum(other.startswith(f"{head}.layers.") and other.endswith(".weight") for other in state)
-        place = {"proj_in": 0, "proj_out": inner + 1}.get(layer, int(number or 0) + 1)
-        name = f"{head}.layers.{place}.{kind}"
-    for theirs, official in _NAMES:
-        name = name.replace(theirs, official)
-    return _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name))
 
 
 def check_config(config: Mapping[str, Any], official: nn.Module, where: object) -> None:

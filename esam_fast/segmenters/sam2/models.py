@@ -11,13 +11,11 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from esam_fast import _check, weights
-from esam_fast.segmenters.sam.models import load_weights, read_checkpoint
+from esam_fast.segmenters.sam.models import WIDTH, WIDTH_OF_2, load_weights, read_checkpoint
 from esam_fast.segmenters.sam2 import huggingface
 from esam_fast.segmenters.sam2.huggingface import IMAGE_PARTS
 from esam_fast.segmenters.sam2.segmenter import Sam2Segmenter
 
-_WIDTH = "image_encoder.trunk.patch_embed.proj.weight"  # [channels, 3, 7, 7]
-_MARKS_OF_SAM = {"image_encoder.patch_embed.proj.weight", weights.TRANSFORMERS_MARK}
 _BLOCK = "image_encoder.trunk.blocks.{}.norm1.weight"
 _NEW_IN_2_1 = "no_obj_embed_spatial"
 # The model's configuration in the package sam2, and how many blocks its encoder has.
@@ -54,14 +52,14 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         _check.choice("model", model, _MODELS)
     checkpoint = weights.file_of(checkpoint)
     state = read_checkpoint(checkpoint)
-    theirs = huggingface.MARK in state
+    theirs = weights.TRANSFORMERS_MARK_OF_2 in state
     if theirs:
         state = huggingface.official_state(state)
-    elif _WIDTH in state and _NEW_IN_2_1 not in state:
+    elif WIDTH_OF_2 in state and _NEW_IN_2_1 not in state:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
     if found is None:
-        kind = ": it is one of SAM" if state.keys() & _MARKS_OF_SAM else ""
+        kind = ": it is one of SAM" if state.keys() & {WIDTH, weights.TRANSFORMERS_MARK} else ""
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model or ', '.join(_MODELS)}{kind}")
     if model not in (None, found):
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of {model}: it is one of {found}")
@@ -86,7 +84,7 @@ def build(model: str) -> nn.Module:
 
 def _model_of(state: dict[str, Tensor]) -> str | None:
     """The official model with an encoder of this width and depth; None: there is none."""
-    width = state[_WIDTH].shape[0] if _WIDTH in state and state[_WIDTH].dim() else 0
+    width = state[WIDTH_OF_2].shape[0] if WIDTH_OF_2 in state and state[WIDTH_OF_2].dim() else 0
     depth = 0
     while _BLOCK.format(depth) in state:
         depth += 1
