@@ -14,7 +14,7 @@ Read = TypeVar("Read")
 Result = TypeVar("Result")
 
 
-class Stop(threading.Event):
+class StopFlag(threading.Event):
     """Tells long work in another thread to end: `check` raises once it is set."""
 
     def check(self, *_: object) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check, superpixels
 from esam_fast._arrays import Array
 from esam_fast._limits import MAX_THREADS
-from esam_fast._prefetch import Stop, in_order
+from esam_fast._prefetch import StopFlag, in_order
 from esam_fast.config import EsamConfig
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, as_array, as_rgb, open_image
@@ -143,7 +143,7 @@ class Esam:
     ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
         total = len(images) if isinstance(images, Sized) else None
         with _reported(progress, total) as report:
-            stop = Stop()
+            stop = StopFlag()
             read, segment = partial(_opened, views=views), partial(self._segment, views=views, progress=stop.check)
             with closing(in_order(images, read, segment, workers, stop.set)) as results:
                 for index, (image, found) in enumerate(results):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast._files import Pathish
-from esam_fast._prefetch import Stop, in_order
+from esam_fast._prefetch import StopFlag, in_order
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, load_image, open_image
 from esam_fast.pipeline import Esam
@@ -61,7 +61,7 @@ class Work:
         Raises:
             KeyboardInterrupt, and whatever `jobs` raises: no thread is left then.
         """
-        stop = Stop()
+        stop = StopFlag()
         with closing(in_order(jobs, self._read, partial(self._segment, stop=stop), workers, stop.set)) as found:
             for job, result in found:
                 with held():
@@ -80,7 +80,7 @@ class Work:
         size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
         return _Image(image, size, mtime_ns, time.perf_counter() - start)
 
-    def _segment(self, read: _Image, stop: Stop) -> _Segmented:
+    def _segment(self, read: _Image, stop: StopFlag) -> _Segmented:
         start = time.perf_counter()
         views = self.settings.views
         if views:
