@@ -18,6 +18,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SELECTED = ("--backend", "emulated", "-m", "not long")
 FOUND = 66  # exit code
+OPTIONS = {
+    "TSAN_OPTIONS": f"exitcode={FOUND} halt_on_error=1 ignore_noninstrumented_modules=1",
+    "ASAN_OPTIONS": f"exitcode={FOUND} detect_leaks=0",
+}
 FAULTS = {"thread": ("barrier", "warp", "atomic"), "address": ("beyond",)}
 LIBRARIES = {"thread": ("libtsan.so",), "address": ("libasan.so", "libstdc++.so")}  # to be there before Python
 
@@ -27,10 +31,7 @@ def main() -> int:
     for sanitizer in sys.argv[1:] or FAULTS:
         if sanitizer not in FAULTS:
             sys.exit(f"sanitizer must be one of {', '.join(FAULTS)}, got {sanitizer!r}")
-        environment = os.environ | {
-            "TSAN_OPTIONS": f"exitcode={FOUND} halt_on_error=1 ignore_noninstrumented_modules=1",
-            "ASAN_OPTIONS": f"exitcode={FOUND} detect_leaks=0",
-        }
+        environment = os.environ | OPTIONS
         with tempfile.TemporaryDirectory() as folder:
             program = f"{folder}/planted"
             build = [compiler, "-std=c++20", "-O2", "-g", f"-fsanitize={sanitizer}", f"-I{HERE / 'cuda_emulation'}"]
@@ -47,7 +48,7 @@ def main() -> int:
         environment |= {
             "CXX": compiler,
             "ESAM_EMULATED_SANITIZER": sanitizer,
-            "LD_PRELOAD": " ".join(_library(compiler, name) for name in LIBRARIES[sanitizer]),
+            "LD_PRELOAD": " ".join(library(compiler, name) for name in LIBRARIES[sanitizer]),
         }
         pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-s", "-p", "no:faulthandler", *SELECTED]
         code = subprocess.run([*prefix, *pytest, str(HERE / "ops")], env=environment).returncode
@@ -62,9 +63,11 @@ def _code(command: list[str], environment: dict[str, str]) -> int:
     return subprocess.run(command, env=environment, capture_output=True).returncode
 
 
-def _library(compiler: str, name: str) -> str:
+def library(compiler: str, name: str) -> str:
     """The path of one of the compiler's own libraries."""
-    return subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        [compiler, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from sanitize import FOUND, OPTIONS, library
+
 HERE = Path(__file__).parent
-FOUND = 66  # exit code
 
 
 class Build(NamedTuple):
@@ -78,15 +79,18 @@ def _build(name: str, folder: Path) -> Path:
 
 
 def _check(name: str, build: Build, module: Path) -> int:
-    environment = os.environ | {
-        "LD_PRELOAD": " ".join(map(_library, build.libraries)),
-        "ASAN_OPTIONS": f"exitcode={FOUND} detect_leaks=0",
-        "UBSAN_OPTIONS": f"exitcode={FOUND} print_stacktrace=1",
-        "TSAN_OPTIONS": f"exitcode={FOUND} halt_on_error=1 ignore_noninstrumented_modules=1",
-        "PYTHONMALLOC": "malloc",  # each object by itself, so that what lies beyond it is known
-        "ESAM_TEST_CORE": str(module),
-        "ESAM_EXPECT_BACKENDS": "native",
-    }
+    compiler = os.environ.get("CXX", "g++")
+    environment = (
+        os.environ
+        | OPTIONS
+        | {
+            "LD_PRELOAD": " ".join(library(compiler, name) for name in build.libraries),
+            "UBSAN_OPTIONS": f"exitcode={FOUND} print_stacktrace=1",
+            "PYTHONMALLOC": "malloc",  # each object by itself, so that what lies beyond it is known
+            "ESAM_TEST_CORE": str(module),
+            "ESAM_EXPECT_BACKENDS": "native",
+        }
+    )
     # Where the system scatters addresses more widely than the sanitizer can follow, it is told not to.
     prefix: list[str] = []
     if _call(prefix, module, "", environment).returncode:
@@ -110,12 +114,6 @@ def _check(name: str, build: Build, module: Path) -> int:
 def _call(prefix: list[str], module: Path, call: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [*prefix, sys.executable, "-c", LOAD + call, str(module)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def _library(name: str) -> str:
-    """The path of one of the compiler's own libraries."""
-    command = [os.environ.get("CXX", "g++"), f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":
