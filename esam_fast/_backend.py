@@ -35,8 +35,13 @@ def _is_here(name: str) -> bool:
     if name == "cuda":
         core = _core()
         return bool(core and core.cuda_built and core.cuda.device_count() > 0 and _is_here("torch"))
-    spec = find_spec({"native": "esam_fast._core"}.get(name, name))
-    return spec is not None and spec.origin is not None  # a folder of such a name has none
+    return installed({"native": "esam_fast._core"}.get(name, name))
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported; a folder of its name, which has no origin, is none."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def check(backend: str | None) -> str | None:
@@ -191,8 +196,11 @@ def set_num_threads(n: int) -> None:
 
 def get_num_threads() -> int:
     """Threads that native and numba kernels use."""
-    if _num_threads is not None:
-        return _num_threads
+    return cores() if _num_threads is None else _num_threads
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -109,11 +109,6 @@ def tell_segmenter(name: str, asked: str, checkpoint: str | None, tell: Callable
         tell(f"segmenter {name!r}: {why}")
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def make_folder(out: Path, option: str = "--out") -> None:
     """Make the folder that an option asks for, with its parents, before any work.
 

@@ -187,6 +187,7 @@ def _pipeline(
     debug: bool,
 ) -> tuple[Made, Callable[[Iterable[Job]], Iterator[Entry]]]:
     """What makes the results, and what segments images: in this process, or in one for each device."""
+    from esam_fast._backend import cores
     from esam_fast.runs.devices import Devices, Load
     from esam_fast.runs.record import made_by
     from esam_fast.runs.work import Work
@@ -197,7 +198,7 @@ def _pipeline(
         stack.enter_context(run.warnings_to(screen.warn))
         return made, partial(Work(esam, out, made.hash, outputs, settings, debug).each, held=stop.held)
     names = [name.strip() for name in devices.split(",") if name.strip()]
-    threads = model["threads"] or max(1, run.cores() // max(1, len(names)))
+    threads = model["threads"] or max(1, cores() // max(1, len(names)))
     config = run.configure(model["settings"], None)
     rest = (model["segmenter"], model["checkpoint"], model["dtype"], config, model["backend"], threads)
     with run.one_line(click.UsageError, debug, "--devices: "):

@@ -22,7 +22,7 @@ from esam_fast.images.windows import TiffWindows
 
 __all__ = [
     "MAX_PIXELS", "SUFFIXES", "ImageError", "ImageWarning", "TiffWindows",
-    "as_array", "as_rgb", "decode_image", "load_image", "of_size", "open_image",
+    "as_array", "as_rgb", "decode_image", "is_url", "load_image", "of_size", "open_image",
 ]  # fmt: skip
 
 SUFFIXES = frozenset((
@@ -134,12 +134,17 @@ def of_size(image: Any, height: int, width: int) -> NDArray[np.uint8] | TiffWind
     return image
 
 
+def is_url(text: str) -> bool:
+    """Whether a text begins like an address, such as https://."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
+
+
 def _file(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")
     given, path = os.fspath(path), Path(path)
     if path.is_dir():
         raise ImageError(f"{path}: expected an image file, got a folder")
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", given) and not path.exists():
+    if is_url(given) and not path.exists():
         raise ImageError(f"{given}: expected a file, got a URL; download it first")
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from esam_fast.config import flat
 from esam_fast.evaluate.published import TABLE5_STAGES
 from esam_fast.pipeline import STAGES
 from esam_fast.profiling.measuring import Profile
@@ -113,7 +114,9 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
 
     """
     before = {name: float(old["seconds"][name]["median"]) for name in (*PARTS, "total")}
-    here, there = ({**{name: one.get(name) for name in _SETTING}, **_flat(one.get("config"))} for one in (new, old))
+    configs = [flat(one["config"]) if isinstance(one.get("config"), dict) else {} for one in (new, old)]
+    settings = ({name: one.get(name) for name in _SETTING} for one in (new, old))
+    here, there = (setting | config for setting, config in zip(settings, configs, strict=True))
     rows: dict[str, dict[str, Any]] = {}
     for name, was in before.items():
         now = new["seconds"][name]["median"]
@@ -136,11 +139,3 @@ def compare(new: dict[str, Any], old: dict[str, Any], percent: float) -> dict[st
 
 def _words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _flat(config: Any) -> dict[str, Any]:
-    """A config's values by "section.field"."""
-    found = {}
-    for name, value in config.items() if isinstance(config, dict) else ():
-        found.update({f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value})
-    return found

@@ -87,7 +87,7 @@ def page(out: Pathish) -> Path:
 
 
 def _missing_shards(out: Pathish) -> list[str]:
-    there = [shard for shard in all_in(out).values() if shard]
+    there = {shard for shard in all_in(out).values() if shard}
     return [
         f"manifest-{part}-of-{parts}.jsonl: no such file; this shard has not begun"
         for parts in sorted({shard.parts for shard in there})

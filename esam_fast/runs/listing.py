@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from esam_fast.export import is_result
-from esam_fast.images import SUFFIXES
+from esam_fast.images import SUFFIXES, is_url
 from esam_fast.runs.names import Job, Namer, alike, is_own
 from esam_fast.runs.walk import Teller, Walk
 
@@ -162,7 +162,7 @@ def _typed(text: str, out: str, teller: Teller) -> Iterator[tuple[str, str]]:
     """The images that an input stands for, each with the folder to which its name is relative."""
     if not text:
         teller.fail("expected the name of an image, a folder or a pattern, got an empty one")
-    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+    elif is_url(text):
         teller.fail(f"{text}: expected a file or a folder, got an address; download it first")
     elif os.path.isdir(text):
         walk, any_ = Walk(text, out, teller), False

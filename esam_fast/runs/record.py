@@ -15,7 +15,7 @@ from typing import Any
 from esam_fast import _files
 from esam_fast._files import Pathish
 from esam_fast._version import __version__
-from esam_fast.config import EsamConfig
+from esam_fast.config import EsamConfig, flat
 from esam_fast.evaluate import identity
 from esam_fast.export import as_json
 from esam_fast.pipeline import Esam
@@ -135,8 +135,8 @@ def read(folder: Pathish) -> dict[str, Any] | None:
 def brief(about: dict[str, Any]) -> dict[str, Any]:
     """What a reader wants to know of a run.json: what made the results, and the settings that are not the default."""
     first = {name: about[name] for name in ("segmenter", "device", "version") if name in about}
-    usual = _flat({"config": dataclasses.asdict(EsamConfig()), **dataclasses.asdict(Settings())})
-    given = _flat({name: about[name] for name in ("config", *dataclasses.asdict(Settings())) if name in about})
+    usual = flat({"config": dataclasses.asdict(EsamConfig()), **dataclasses.asdict(Settings())})
+    given = flat({name: about[name] for name in ("config", *dataclasses.asdict(Settings())) if name in about})
     return first | {k: v for k, v in given.items() if v is not None and v != usual.get(k)}
 
 
@@ -147,16 +147,9 @@ def is_result_folder(folder: Pathish) -> bool:
 
 def differences(there: dict[str, Any], made: Made) -> list[str]:
     """What run.json says otherwise than `made`, in words: "config.emr.delta 0.1 there, 0.05 here"."""
-    old, new = _flat({name: there.get(name) for name in made.decides}), _flat(made.decides)
+    old, new = flat({name: there.get(name) for name in made.decides}), flat(made.decides)
     return [
         f"{name} {json.dumps(old.get(name))} there, {json.dumps(new.get(name))} here"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-
-
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
-    """A dict of dicts as one, with names such as "config.emr.delta"."""
-    if isinstance(value, dict) and value:
-        return {k: v for key, part in value.items() for k, v in _flat(part, f"{name}.{key}".removeprefix(".")).items()}
-    return {name: value}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from esam_fast import weights
+from esam_fast._backend import installed
 from esam_fast.segmenters.protocol import Embedding, Segmenter
 
 __all__ = ["Embedding", "Segmenter", "load_segmenter", "usable"]
@@ -85,9 +85,9 @@ def _family(model: str) -> str:
 
 
 def _missing(family: str) -> list[str]:
-    """The packages that models of a family need and that are not here; a folder of such a name is no package."""
+    """The packages that models of a family need and that are not here."""
     needed = dict.fromkeys((*PACKAGES["sam"], *PACKAGES[family]))
-    return [package for package in needed if (spec := find_spec(package)) is None or spec.origin is None]
+    return [package for package in needed if not installed(package)]
 
 
 def require(family: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def test_unknown_names_and_needless_checkpoints(tmp_path: Path) -> None:
 
 
 def test_sam_without_its_packages_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmenters, "find_spec", lambda package: None)
+    monkeypatch.setattr(segmenters, "installed", lambda package: False)
     with pytest.raises(ModuleNotFoundError, match=r"SAM needs torch, .*pip install 'esam-fast\[sam\]'"):
         load_segmenter("vit_b")
 
@@ -49,8 +48,7 @@ def test_a_folder_of_a_packages_name_is_no_package(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("missing", [True, False])
 def test_auto_takes_no_stand_in_where_more_was_asked_for(monkeypatch, tmp_path, option, value, missing):
     monkeypatch.setenv("ESAM_WEIGHTS_DIR", str(tmp_path))
-    there = lambda name: None if missing else ModuleSpec(name, None, origin="there")  # noqa: E731
-    monkeypatch.setattr("esam_fast.segmenters.find_spec", there)
+    monkeypatch.setattr("esam_fast.segmenters.installed", lambda name: not missing)
     why = "SAM needs torch" if missing else "no weights of SAM are here"
     with pytest.raises(ValueError, match=rf"{option} '{value}' was asked for, but {why}.*'regions' if it is meant"):
         load_segmenter("auto", **{option: value})
@@ -61,7 +59,7 @@ def test_a_device_that_is_not_here_is_refused_with_the_stand_in_too(monkeypatch)
     assert load_segmenter("regions", dtype="float16").name == "regions"
     with pytest.raises(ValueError, match=r"dtype must be one of auto, float32, .*, got 'int3'"):
         load_segmenter("regions", dtype="int3")
-    monkeypatch.setattr("esam_fast.segmenters.find_spec", lambda name: None)
+    monkeypatch.setattr("esam_fast.segmenters.installed", lambda name: False)
     with pytest.raises(ValueError, match="device must be 'auto' or 'cpu' where torch is missing, got 'cuda'"):
         load_segmenter("regions", device="cuda")
 

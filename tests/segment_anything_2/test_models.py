@@ -69,8 +69,8 @@ def test_auto_takes_sam_first_and_sam2_where_only_that_is_here(
     with pytest.raises(WeightsError, match=r"sam_vit_b_01ec64\.pth"):
         load_segmenter("auto", device="cpu")
     (folder / "sam_vit_b_01ec64.pth").unlink()
-    find = segmenters.find_spec
-    monkeypatch.setattr(segmenters, "find_spec", lambda name: None if name == "sam2" else find(name))
+    found = segmenters.installed
+    monkeypatch.setattr(segmenters, "installed", lambda name: name != "sam2" and found(name))
     assert load_segmenter("auto").name == "regions"
     with pytest.raises(ModuleNotFoundError, match=r"SAM 2\.1 needs sam2: pip install 'esam-fast\[sam2\]'"):
         load_segmenter(TINY)
