@@ -25,7 +25,8 @@ if "ESAM_TEST_CORE" in os.environ:  # a native module built otherwise; see sanit
     sys.modules["esam_fast._core"] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules["esam_fast._core"])
 
-os.environ["HF_HUB_CACHE"] = os.devnull  # a model in this user's cache is none of the tests'
+for own in ("HF_HUB_CACHE", "ESAM_WEIGHTS_DIR"):  # models that this user has are none of the tests'
+    os.environ[own] = os.devnull
 SEED = os.environ.get("ESAM_TEST_SEED")  # fresh inputs; without it they are always the same
 settings.register_profile("tests", deadline=None, derandomize=SEED is None, max_examples=40, print_blob=True)
 settings.load_profile("tests")

@@ -41,12 +41,6 @@ os.replace, os.unlink, os.remove = refusing(os.replace), refusing(os.unlink), re
 """
 MACOS = """
 sys.platform = "darwin"
-sysconf = os.sysconf
-def only_known(name):
-    if name == "SC_AVPHYS_PAGES":
-        raise ValueError("unrecognized configuration name")
-    return sysconf(name)
-os.sysconf = only_known
 """
 FORCED = {"win32": COMMON + WINDOWS, "darwin": COMMON + MACOS}
 

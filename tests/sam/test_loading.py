@@ -25,13 +25,15 @@ def short_vit_b(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 def test_auto_takes_the_largest_model_that_is_here_and_fits(
     tmp_path: Path, short_vit_b: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    memory = "esam_fast.segmenters.sam.models.free_memory"
+    monkeypatch.setattr(memory, lambda device: 2**34)
     assert load_segmenter(device="cpu").name == "regions"
     torch.save(short_vit_b.state_dict(), tmp_path / weights.MODELS["vit_b"].file)
     assert load_segmenter(device="cpu").name == "sam:vit_b"
     assert load_segmenter("vit_b", device="cpu", dtype="float32").name == "sam:vit_b"
     with pytest.raises(WeightsError, match="the weights of vit_l are not here: run `esam-fast weights download vit_l`"):
         load_segmenter("vit_l")
-    monkeypatch.setattr("esam_fast.segmenters.sam.models.free_memory", lambda device: 1000)
+    monkeypatch.setattr(memory, lambda device: 1000)
     assert load_segmenter(device="cpu").name == "regions"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,15 @@ def test_auto_is_float32_where_bfloat16_is_not_sure_to_be_fast() -> None:
     assert devices.resolve_dtype("float16", torch.device("mps")) == torch.float16
 
 
-def test_memory_that_a_system_does_not_tell_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 0 < models.free_memory(torch.device("cpu")) < sys.maxsize
-    monkeypatch.delattr(os, "sysconf")
-    assert models.free_memory(torch.device("cpu")) == models.free_memory(torch.device("mps")) == sys.maxsize
+def test_memory_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    assert 0 < models.free_memory(cpu) <= sys.maxsize
+    monkeypatch.setattr(models, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(models, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    assert models.free_memory(cpu) == models.free_memory(torch.device("mps")) == sys.maxsize  # a system that tells none
+    models.MEMORY.write_text("MemTotal:       24000000 kB\nMemFree:          300000 kB\nMemAvailable:   20000000 kB\n")
+    assert models.free_memory(cpu) == 20000000 * 1024  # what file caches hold can be had
+    models.CONTAINER_LIMIT.write_text("max\n")
+    assert models.free_memory(cpu) == 20000000 * 1024
+    models.CONTAINER_LIMIT.write_text("4294967296\n")
+    assert models.free_memory(cpu) == 2**32

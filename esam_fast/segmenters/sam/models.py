@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import sys
@@ -19,6 +18,8 @@ from esam_fast.segmenters.sam import huggingface
 from esam_fast.segmenters.sam.devices import resolve_device
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
+MEMORY = Path("/proc/meminfo")
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes; "max": none
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 WIDTH_OF_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
@@ -88,14 +89,17 @@ def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:
 
 
 def free_memory(device: torch.device) -> int:
-    """Free bytes on a device; on the host, of physical memory."""
+    """Bytes that can be had on a device; on the host, with what Linux frees of its file caches when asked."""
     ask = getattr(getattr(torch, device.type, None), "mem_get_info", None)  # of CUDA, and of newer torch's XPU
     if ask is not None:
         return int(ask(device)[0])
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError):  # Windows has no sysconf, macOS no such name
+        told = dict(line.split(":") for line in MEMORY.read_text().splitlines())
+        available = int(told["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux, or older than 3.14
         return sys.maxsize
+    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
+    return available if limit == "max" else min(available, int(limit))
 
 
 def build(model: str) -> nn.Module:
