@@ -22,11 +22,11 @@ def load_segmenter(
     """A segmenter by name.
 
     Args:
-        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint`, from where `esam-fast weights` keeps it, or from the
-            cache of the Hugging Face hub (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
-            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
-            brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
-            are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
+        name: "vit_h", "vit_l" or "vit_b": SAM (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
+            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1 (the extra "sam2"). Both from `checkpoint`, from where
+            `esam-fast weights` keeps it, or from the cache of the Hugging Face hub. "regions" brings its own small
+            network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights are here and that
+            fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
         checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
         device: "auto", "cpu", "cuda", "mps" or another of torch's, for SAM; a device that is not here is refused with

@@ -34,15 +34,16 @@ def find(name: str) -> Path | None:
     """The file of an official model; None: not here.
 
     It is looked for in `folder()`, under its official name and with the suffix ".safetensors"; then in the cache of the
-    Hugging Face hub (HF_HUB_CACHE, HF_HOME), where facebook/sam-vit-base, -large and -huge are the same models. The
-    network is never asked.
+    Hugging Face hub (HF_HUB_CACHE, HF_HOME), where facebook/sam-vit-base and its like are the models of SAM and
+    facebook/sam2.1-hiera-tiny and its like those of SAM 2.1. The network is never asked.
 
     Raises:
         ValueError: no such model.
     """
-    path = folder() / _model(name).file
+    model = _model(name)
+    path = folder() / model.file
     own = next((file for file in (path, path.with_suffix(".safetensors")) if file.is_file()), None)
-    return huggingface.cached(name) if own is None else own
+    return huggingface.cached(model) if own is None else own
 
 
 def available() -> dict[str, Path]:

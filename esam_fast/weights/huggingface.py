@@ -1,4 +1,4 @@
-"""SAM in Hugging Face form: transformers' files and names, and the hub's cache. Knows no torch, and asks no network."""
+"""SAM and SAM 2.1 from Hugging Face: transformers' files and names, and the hub's cache. No torch, and no network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from esam_fast import _files, _limits
-from esam_fast.weights.official import WeightsError
+from esam_fast.weights.official import Weights, WeightsError
 
 MARK = "vision_encoder.patch_embed.projection.weight"  # by this tensor a SAM with transformers' names is known
 MARK_OF_2 = "vision_encoder.backbone.patch_embed.projection.weight"  # and a SAM 2
@@ -21,6 +21,10 @@ _REPOSITORIES = {
     "vit_h": "facebook/sam-vit-huge",
     "vit_l": "facebook/sam-vit-large",
     "vit_b": "facebook/sam-vit-base",
+    "sam2.1_hiera_large": "facebook/sam2.1-hiera-large",
+    "sam2.1_hiera_base_plus": "facebook/sam2.1-hiera-base-plus",
+    "sam2.1_hiera_small": "facebook/sam2.1-hiera-small",
+    "sam2.1_hiera_tiny": "facebook/sam2.1-hiera-tiny",
 }
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 # Names of transformers that SAM and SAM 2 share, and the official ones of both, replaced in this order.
@@ -113,21 +117,21 @@ def config_of(path: Path, kinds: Sequence[str]) -> dict[str, Any] | None:
     return dict(config)
 
 
-def cached(model: str) -> Path | None:
-    """The weight file of an official SAM in the cache of the Hugging Face hub; None: it is not there.
+def cached(model: Weights) -> Path | None:
+    """The weight file of an official model in the cache of the Hugging Face hub; None: it is not there.
 
-    Of several revisions that which "main" names, else the newest.
+    Of several revisions that which "main" names, else the newest; in it transformers' files before the publisher's own,
+    which the repositories of SAM 2.1 hold too.
     """
-    if model not in _REPOSITORIES:
-        return None
-    folder = cache() / f"models--{_REPOSITORIES[model].replace('/', '--')}"
+    folder = cache() / f"models--{_REPOSITORIES[model.name].replace('/', '--')}"
     with suppress(OSError, UnicodeError):
         main = folder / "refs" / "main"
         wanted = main.read_text(encoding="utf-8").strip() if main.is_file() else None
         revisions = sorted(
             (folder / "snapshots").iterdir(), key=lambda path: (path.name == wanted, path.stat().st_mtime), reverse=True
         )
-        return next((revision / name for revision in revisions for name in _FILES if (revision / name).is_file()), None)
+        files = (revision / name for revision in revisions for name in (*_FILES, model.file))
+        return next((file for file in files if file.is_file()), None)
     return None
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
@@ -33,6 +32,17 @@ _NAMES = (
 _PARTS = re.compile(r"^(prompt_encoder|mask_decoder)\.")
 _NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
 _POINTS = "prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
+_TRUNK = "vision_config.backbone_config"
+# What sam2 has no argument for, and no tensor's shape tells.
+_FIXED = {
+    f"{_TRUNK}.hidden_act": "gelu",
+    f"{_TRUNK}.layer_norm_eps": 1e-6,
+    f"{_TRUNK}.patch_stride": [4, 4],
+    f"{_TRUNK}.patch_padding": [3, 3],
+    "vision_config.fpn_stride": 1,
+    "vision_config.fpn_padding": 0,
+    "mask_decoder_config.num_attention_heads": 8,
+}
 _POSITIONS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 
 
@@ -84,61 +94,51 @@ def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def check_config(config: Mapping[str, Any], official: nn.Module, where: object) -> None:
+def check_config(config: Mapping[str, Any], official: Any, where: object) -> None:
     """Refuse a Sam2Model's config.json, from `where`, of other values than an official model's that no shape tells.
 
     Raises:
         WeightsError: names the first.
     """
-    trunk: Any = official.image_encoder.trunk
-    for place, only in {
+    trunk, neck = official.image_encoder.trunk, official.image_encoder.neck
+    of_this_model = {
         "prompt_encoder_config.image_size": official.image_size,
-        "vision_config.backbone_config.window_size_per_stage": list(trunk.window_spec),
-        "vision_config.backbone_config.global_attention_blocks": list(trunk.global_att_blocks),
-        "vision_config.backbone_config.hidden_act": "gelu",
-        "vision_config.backbone_config.layer_norm_eps": 1e-6,
-        "mask_decoder_config.num_attention_heads": 8,
-    }.items():
+        f"{_TRUNK}.window_size_per_stage": list(trunk.window_spec),
+        f"{_TRUNK}.global_attention_blocks": list(trunk.global_att_blocks),
+        f"{_TRUNK}.num_attention_heads_per_stage": [trunk.blocks[end].attn.num_heads for end in trunk.stage_ends],
+        f"{_TRUNK}.query_stride": list(trunk.q_stride),
+        f"{_TRUNK}.num_query_pool_stages": len(trunk.q_pool_blocks),
+        "vision_config.fpn_top_down_levels": list(neck.fpn_top_down_levels),
+        "vision_config.num_feature_levels": len(neck.convs) - official.image_encoder.scalp,
+    }
+    if wrong := _other_value(config, of_this_model | _FIXED):
+        raise weights.WeightsError(
+            f"{where}: {wrong}, as the official model has it; other models serve as a Sam2Model object"
+        )
+
+
+def _other_value(config: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """The first of a config's values, by their places, that is not the expected one, for a message; None: all are."""
+    for place, only in expected.items():
         value: Any = config
         for name in place.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
-        if value not in (None, only, [only, only]):
-            raise weights.WeightsError(
-                f"{where}: {place}: expected {only!r}, as the official model has it, got {str(value)[:80]}; "
-                "other models serve as a Sam2Model object"
-            )
-
-
-def _check_fixed(config: Any) -> None:
-    """Refuse other values of what sam2 has no argument for, and no tensor's shape tells.
-
-    Raises:
-        ValueError: names the first.
-    """
-    vision, trunk = config.vision_config, config.vision_config.backbone_config
-    heads = list(trunk.num_attention_heads_per_stage)
-    for name, value, only in (
-        ("hidden_act", trunk.hidden_act, "gelu"),
-        ("layer_norm_eps", trunk.layer_norm_eps, 1e-6),
-        ("patch_stride", np.broadcast_to(trunk.patch_stride, 2).tolist(), [4, 4]),
-        ("patch_padding", np.broadcast_to(trunk.patch_padding, 2).tolist(), [3, 3]),
-        ("num_attention_heads_per_stage", heads, [heads[0] * 2**stage for stage in range(len(heads))]),
-        ("fpn_stride", vision.fpn_stride, 1),
-        ("fpn_padding", vision.fpn_padding, 0),
-        ("mask_decoder_config.num_attention_heads", config.mask_decoder_config.num_attention_heads, 8),
-    ):
-        if value != only:
-            raise ValueError(f"{name}: expected {only!r}, got {value!r}")
+        value = list(value) if isinstance(value, tuple) else value
+        if value not in (None, only, [only, only]) and [value, value] != only:  # one number may stand for two sides
+            return f"{place}: expected {only!r}, got {str(value)[:80]}"
+    return None
 
 
 def _build(config: Any) -> nn.Module:
     """A SAM2Base without memory, with random weights, as a Sam2Config describes it."""
-    _check_fixed(config)
     vision, prompts = config.vision_config, config.prompt_encoder_config
     trunk = vision.backbone_config
+    heads = [trunk.num_attention_heads_per_stage[0] * 2**stage for stage in range(len(trunk.blocks_per_stage))]
+    if wrong := _other_value(config.to_dict(), {f"{_TRUNK}.num_attention_heads_per_stage": heads} | _FIXED):
+        raise ValueError(wrong)
     hiera = Hiera(
         embed_dim=trunk.hidden_size,
-        num_heads=trunk.num_attention_heads_per_stage[0],
+        num_heads=heads[0],
         q_pool=trunk.num_query_pool_stages,
         q_stride=tuple(trunk.query_stride),
         stages=tuple(trunk.blocks_per_stage),
