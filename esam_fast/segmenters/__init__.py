@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esam_fast import weights
+from esam_fast import _check, weights
 from esam_fast._backend import installed
 from esam_fast.segmenters.protocol import Embedding, Segmenter
 
@@ -38,10 +38,8 @@ def load_segmenter(
             "auto" would take "regions"; weights that are missing or unusable (`esam_fast.weights.WeightsError`).
         ModuleNotFoundError: SAM or SAM 2.1 was asked for and its packages are missing.
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    _check.choice("name", name, NAMES)
+    _check.choice("dtype", dtype, DTYPES)
     missing = _missing("sam")
     if name == "regions":
         if checkpoint is not None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from esam_fast import _check
 from esam_fast.weights import checkpoint, huggingface
 from esam_fast.weights.download import download as _download
 from esam_fast.weights.huggingface import MARK as TRANSFORMERS_MARK
@@ -24,7 +25,7 @@ def folder() -> Path:
     """Where weights are kept: $ESAM_WEIGHTS_DIR, else a folder in the user's cache directory. It need not exist."""
     asked = os.environ.get(FOLDER_VARIABLE)
     if asked:
-        return Path(asked).expanduser()
+        return Path(os.path.expanduser(asked))
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("esam-fast")) / "weights"
@@ -143,6 +144,4 @@ def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:
 
 
 def _model(name: str) -> Weights:
-    if name not in MODELS:
-        raise ValueError(f"name must be one of {', '.join(MODELS)}, got {name!r}")
-    return MODELS[name]
+    return MODELS[_check.choice("name", name, MODELS)]

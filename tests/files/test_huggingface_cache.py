@@ -53,6 +53,14 @@ def test_where_it_is(tmp_path, monkeypatch):
     ]
 
 
+def test_users_without_a_home_have_no_cache(monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", str)  # what it does where nobody knows the user
+    monkeypatch.setattr(weights, "folder", lambda: Path("~/weights"))
+    assert weights.available() == {}
+
+
 def test_the_newest_revision_unless_main_names_another(folder):
     assert weights.find("vit_l") is None
     older = revision(folder, OLD, "config.json", "pytorch_model.bin", "model.safetensors", seconds=1)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -14,6 +13,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from esam_fast import weights
+from esam_fast.segmenters.sam import huggingface as sam
 from esam_fast.segmenters.sam.recognise import check_unchanged
 from esam_fast.weights.huggingface import COMMON_NAMES
 
@@ -21,17 +21,15 @@ IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no
 
 # transformers' names and sam2's, replaced in this order.
 _NAMES = (
-    ("shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"),
     ("vision_encoder.backbone.", "image_encoder.trunk."),
     ("vision_encoder.", "image_encoder."),
-    ("patch_embed.projection.", "patch_embed.proj."),
     *COMMON_NAMES,
     (".o_proj.", ".out_proj."),
     ("no_memory_embedding", "no_mem_embed"),
 )  # fmt: skip
 _PARTS = re.compile(r"^(prompt_encoder|mask_decoder)\.")
 _NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
-_POINTS = "prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
+_POINTS = "sam_prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
 _TRUNK = "vision_config.backbone_config"
 # What sam2 has no argument for, and no tensor's shape tells.
 _FIXED = {
@@ -43,7 +41,6 @@ _FIXED = {
     "vision_config.fpn_padding": 0,
     "mask_decoder_config.num_attention_heads": 8,
 }
-_POSITIONS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 
 
 def is_transformers_model(model: Any) -> bool:
@@ -61,7 +58,8 @@ def converted(model: Any) -> nn.Module:
         ValueError: the weights do not fit what its config describes, or sam2 has no such model.
     """
     check_unchanged(model, "model must be transformers' Sam2Model")
-    state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()})
+    name = type(model).__name__
+    state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
     try:
         sam2 = _build(model.config)
         expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
@@ -70,28 +68,26 @@ def converted(model: Any) -> nn.Module:
         sam2.load_state_dict(state, strict=False, assign=True)
     except Exception as error:  # numbers that do not go together fail wherever they meet
         text = " ".join(str(error).split())[:200]
-        raise ValueError(f"{type(model).__name__} is no SAM 2 that sam2 can run: {text}") from error
+        raise ValueError(f"{name} is no SAM 2 that sam2 can run: {text}") from error
     return sam2.eval()
 
 
-def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def official_state(state: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
     """The tensors of a Sam2Model by sam2's names, those that only video needs left out.
 
     Raises:
-        WeightsError: the position encoding of images is not that of points, as in sam2 it always is.
+        WeightsError: the position encoding of images is not that of points, as in sam2 it always is; names `where`
+            they are from.
     """
-    positions = [state[name] for name in _POSITIONS if name in state]
-    if any(not torch.equal(positions[0], other) for other in positions):
-        raise weights.WeightsError("a Sam2Model has one position encoding for images and another for points")
-    found = {}
-    for name, official in weights.official_names(state, _NAMES).items():
-        official = _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", official))
-        if name == _POINTS:
-            for i, row in enumerate(state[name]):
-                found[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = row[None]
-        elif official.startswith(IMAGE_PARTS):
-            found[official] = state[name]
-    return found
+    named = {
+        _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name)): value
+        for name, value in sam.official_state(state, where, _NAMES).items()
+    }
+    points = named.get(_POINTS)
+    if points is not None and points.dim() == 2 and len(points) == 4:
+        del named[_POINTS]
+        named |= {f"sam_prompt_encoder.point_embeddings.{i}.weight": row[None] for i, row in enumerate(points)}
+    return {name: value for name, value in named.items() if name.startswith(IMAGE_PARTS)}
 
 
 def check_config(config: Mapping[str, Any], official: Any, where: object) -> None:
