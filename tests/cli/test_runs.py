@@ -35,7 +35,7 @@ class Slow(painted.Painted):
     def embed(self, image):
         time.sleep(pause)
         return super().embed(image)
-esam_fast.load_segmenter = lambda *_: Slow()
+esam_fast.load_segmenter = lambda *_, **__: Slow()
 from esam_fast.cli import main
 main()
 """
