@@ -17,7 +17,12 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def load_segmenter(
-    name: str = "auto", checkpoint: str | Path | None = None, device: str = "auto", dtype: str = "auto"
+    name: str = "auto",
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    backend: str | None = None,
 ) -> Segmenter:
     """A segmenter by name.
 
@@ -32,11 +37,14 @@ def load_segmenter(
         device: "auto", "cpu", "cuda", "mps" or another of torch's, for SAM; a device that is not here is refused with
             every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
+        backend: of the operations that the segmenter itself uses, as `Esam` takes it for all others.
 
     Raises:
         ValueError: unknown name, device or dtype; a checkpoint for a segmenter that has none; a device or dtype where
-            "auto" would take "regions"; weights that are missing or unusable (`esam_fast.weights.WeightsError`).
+            "auto" would take "regions"; an unknown backend; weights that are missing or unusable
+            (`esam_fast.weights.WeightsError`).
         ModuleNotFoundError: SAM or SAM 2.1 was asked for and its packages are missing.
+        BackendUnavailable: a backend asked for by name is not here.
     """
     _check.choice("name", name, NAMES)
     _check.choice("dtype", dtype, DTYPES)
@@ -47,30 +55,30 @@ def load_segmenter(
         _check_device(device, missing)
         from esam_fast.segmenters.regions import RegionsSegmenter
 
-        return RegionsSegmenter()
+        return RegionsSegmenter(backend)
     if name == "auto" and checkpoint is None:
         if missing:
-            return _stand_in(device, dtype, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
+            return _stand_in(device, dtype, backend, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
         found = usable()
         if not found:
-            return _stand_in(device, dtype, "no weights of SAM are here (`esam-fast weights download vit_b`)")
+            return _stand_in(device, dtype, backend, "no weights of SAM are here (`esam-fast weights download vit_b`)")
         from esam_fast.segmenters import sam
 
         fitting = sam.largest_fitting(found, device)
         if fitting is None:
-            return _stand_in(device, dtype, "no SAM whose weights are here fits into the device's memory")
-        return load_segmenter(fitting, None, device, dtype)
+            return _stand_in(device, dtype, backend, "no SAM whose weights are here fits into the device's memory")
+        return load_segmenter(fitting, None, device, dtype, backend=backend)
     model = None if name == "auto" else name
     require("sam" if model is None else _family(model))
     path = weights.path(name) if checkpoint is None else checkpoint
     from esam_fast.segmenters import sam
 
     if (sam.family(path) if model is None else _family(model)) == "sam":
-        return sam.load_sam(model, path, device, dtype)
+        return sam.load_sam(model, path, device, dtype, backend=backend)
     require("sam2")
     from esam_fast.segmenters import sam2
 
-    return sam2.load_sam2(model, path, device, dtype)
+    return sam2.load_sam2(model, path, device, dtype, backend=backend)
 
 
 def usable() -> dict[str, Path]:
@@ -95,7 +103,7 @@ def require(family: str) -> None:
         raise ModuleNotFoundError(f"{TITLES[family]} needs {', '.join(missing)}: pip install 'esam-fast[{family}]'")
 
 
-def _stand_in(device: str, dtype: str, why: str) -> Segmenter:
+def _stand_in(device: str, dtype: str, backend: str | None, why: str) -> Segmenter:
     """The segmenter "regions", unless something was asked for that it does not have."""
     asked = {"device": device if device != "cpu" else "auto", "dtype": dtype}
     for option, value in asked.items():
@@ -104,7 +112,7 @@ def _stand_in(device: str, dtype: str, why: str) -> Segmenter:
                 f"{option} {value!r} was asked for, but {why}, and the stand-in 'regions', which 'auto' would take, "
                 f"has none; name the segmenter 'regions' if it is meant"
             )
-    return load_segmenter("regions")
+    return load_segmenter("regions", backend=backend)
 
 
 def _check_device(name: str, missing: list[str]) -> None:

@@ -38,7 +38,7 @@ class Slow(painted.Painted):
         self.seen += 1
         time.sleep(pause if self.seen <= most else 3600)
         return super().embed(image)
-esam_fast.load_segmenter = lambda *_: Slow()
+esam_fast.load_segmenter = lambda *_, **__: Slow()
 from esam_fast.cli import main
 main()
 """

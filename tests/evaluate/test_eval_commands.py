@@ -31,7 +31,7 @@ class Painted:
     def masks(self, *a, **k): return self.inner.masks(*a, **k)
     def logits(self, *a): return self.inner.logits(*a)
 
-esam_fast.load_segmenter = lambda *_: Painted()
+esam_fast.load_segmenter = lambda *_, **__: Painted()
 from esam_fast.cli import main
 main(sys.argv[1:], prog_name="esam-fast")
 """

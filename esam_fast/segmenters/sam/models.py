@@ -31,7 +31,13 @@ _NESTED = 4  # dictionaries within each other
 
 
 def load_sam(
-    model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto", *, compiled: bool = False
+    model: str | None,
+    checkpoint: str | Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    compiled: bool = False,
+    backend: str | None = None,
 ) -> SamSegmenter:
     """The segmenter for an official model.
 
@@ -40,7 +46,7 @@ def load_sam(
         checkpoint: its file, .pth or .safetensors, or a folder as transformers' `save_pretrained` writes it. Nothing
             that a .pth may hold is run. The tensors' names tell whose they are; of transformers', a config.json
             beside them says how many layers and heads there are.
-        device, dtype, compiled: see `SamSegmenter`.
+        device, dtype, compiled, backend: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
@@ -61,22 +67,22 @@ def load_sam(
     if theirs and config is None:
         huggingface.set_eps(sam)
     load_weights(sam, state, model, path)
-    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True, backend=backend)
     segmenter.checkpoint = path
     return segmenter
 
 
-def untrained(model: str, device: str = "auto", dtype: str = "auto") -> SamSegmenter:
+def untrained(model: str, device: str = "auto", dtype: str = "auto", *, backend: str | None = None) -> SamSegmenter:
     """An official model with random weights: as fast as with any others, and good for nothing else.
 
     Args:
         model: "vit_b", "vit_l" or "vit_h".
-        device, dtype: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = segment_anything.sam_model_registry[model]().eval()
-    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights", owned=True)
+    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights", owned=True, backend=backend)
 
 
 def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:

@@ -34,10 +34,10 @@ class Sam2Segmenter(SamSegmenter):
     Args:
         model: any SAM2Base, or transformers' Sam2Model, whose weights then run in sam2's parts. It is copied as it is
             now.
-        device, dtype, name, owned: see `SamSegmenter`.
+        device, dtype, name, owned, backend: see `SamSegmenter`.
 
     Raises:
-        TypeError: model lacks a part. ValueError: unknown device or dtype.
+        TypeError: model lacks a part. ValueError, BackendUnavailable: see `SamSegmenter`.
     """
 
     score_threshold = 0.8
@@ -45,7 +45,14 @@ class Sam2Segmenter(SamSegmenter):
     _is_official_decoder = staticmethod(is_official_decoder)
 
     def __init__(
-        self, model: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam2", owned: bool = False
+        self,
+        model: Any,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        name: str = "sam2",
+        owned: bool = False,
+        backend: str | None = None,
     ) -> None:
         if huggingface.is_transformers_model(model):
             model, owned = huggingface.converted(model), True
@@ -57,7 +64,7 @@ class Sam2Segmenter(SamSegmenter):
             pixel_mean=torch.tensor(_MEAN)[:, None, None],
             pixel_std=torch.tensor(_STD)[:, None, None],
         )
-        super().__init__(parts, device, dtype, name=name, owned=owned)
+        super().__init__(parts, device, dtype, name=name, owned=owned, backend=backend)
 
     def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
         """See `segmenters.sam2.official_amg.generate`."""
