@@ -74,7 +74,15 @@ class EsamMaskGenerator:
         TypeError, ValueError: an argument that cannot be used; the message names it.
     """
 
-    __slots__ = ("_esam", "_sam", "_settings", "mode", "output_mode", "segmenter")  # setting another one is an error
+    __slots__ = (
+        "_esam",
+        "_predictor",
+        "_sam",
+        "_settings",
+        "mode",
+        "output_mode",
+        "segmenter",
+    )  # setting another one is an error
 
     def __init__(
         self,
@@ -121,6 +129,7 @@ class EsamMaskGenerator:
         self.output_mode = output_mode
         self.segmenter = _segmenter(model, device, dtype)
         self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
+        self._predictor: Any = None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
@@ -186,15 +195,17 @@ class EsamMaskGenerator:
 
     @property
     def predictor(self) -> Any:
-        """SamPredictor or SAM2ImagePredictor around the model, as the official generators offer it.
+        """SamPredictor or SAM2ImagePredictor around the model, always the same, as the official generators offer it.
 
         Raises:
             AttributeError: the segmenter is not around a model of segment_anything's or sam2's parts.
         """
         if self._sam is None:
             raise AttributeError(f"no predictor: {self.segmenter.name!r} was not given as a SAM model")
-        segmenter: Any = self.segmenter
-        return segmenter.official_predictor(self._sam)
+        if self._predictor is None:
+            segmenter: Any = self.segmenter
+            self._predictor = segmenter.official_predictor(self._sam)
+        return self._predictor
 
     def _amg(self, image: NDArray[np.uint8]) -> list[Record]:
         segmenter: Any = self.segmenter

@@ -110,17 +110,13 @@ def test_arguments_without_a_use_are_named_and_change_nothing() -> None:
     """The arguments of sam2's own example, and those of code with points of its own."""
     regions, image = load_segmenter("regions"), scene(240, 160)
     plain = [record["area"] for record in EsamMaskGenerator(regions).generate(image)]
-    with pytest.warns(UserWarning, match="^not used in mode 'entities': stability_score_offset, crop_n_layers, "
-                      "crop_n_points_downscale_factor, use_m2m$") as told:  # fmt: skip
-        given = {
-            "stability_score_offset": 0.7,
-            "crop_n_layers": 1,
-            "crop_n_points_downscale_factor": 2,
-            "use_m2m": True,
-        }
-        generator = EsamMaskGenerator(
-            regions, points_per_batch=128, box_nms_thresh=0.7, min_mask_region_area=0.0, **given
-        )
+    given: dict[str, Any] = {
+        "stability_score_offset": 0.7, "crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "use_m2m": True,
+        "points_per_batch": 128, "box_nms_thresh": 0.7, "min_mask_region_area": 0.0,
+    }  # fmt: skip
+    names = "stability_score_offset, crop_n_layers, crop_n_points_downscale_factor, use_m2m"
+    with pytest.warns(UserWarning, match=f"^not used in mode 'entities': {names}$") as told:
+        generator = EsamMaskGenerator(regions, **given)
     assert [(len(told), told[0].filename)] == [(1, __file__)]
     assert [record["area"] for record in generator.generate(image)] == plain
     with pytest.warns(UserWarning, match="^not used in mode 'object': point_grids$"):
@@ -145,7 +141,11 @@ def test_numbers_as_the_official_generator_takes_them(sam: Any) -> None:
 
 
 def test_the_predictor_is_there(sam: Any) -> None:
-    assert EsamMaskGenerator(sam, mode="amg").predictor.model is sam
+    generator = EsamMaskGenerator(sam)
+    generator.predictor.set_image(photo(60, 80))
+    masks, _, _ = generator.predictor.predict(np.array([[10, 10]]), np.array([1]))
+    assert masks.shape == (3, 60, 80)
+    assert generator.predictor.model is sam
     assert not hasattr(EsamMaskGenerator(load_segmenter("regions")), "predictor")
 
 
