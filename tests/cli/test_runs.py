@@ -84,7 +84,8 @@ def test_killed_again_and_again_the_results_are_those_of_an_unbroken_run(photos)
     for k in range(30):
         save(photos / "in" / f"{k}.png", 2 + k % 5)
     options = ("--format", "labels,coco,cvat", "--cutouts", "--report")
-    assert finish(start("segment", "in", "--out", "whole", *options))[0] == 0
+    assert finish(start("segment", "in", "--out", "out", *options))[0] == 0
+    os.rename("out", "whole")  # the page has the folder's name for its title
     rng = random.Random(3)
     manifest = photos / "out" / "manifest.jsonl"
     for _ in range(5):
