@@ -37,18 +37,18 @@ def label_at(seen: Seen, y: int, x: int) -> int:
     return int(seen.labels[y - top, x - left]) if top <= y < bottom and left <= x < right else -1
 
 
-def cut_off(seen: Seen, label: int, height: int, width: int, wrap: bool) -> bool:
-    """Whether there is no entity, or one that touches a border that cuts something off."""
+def margin(seen: Seen, label: int, height: int, width: int, wrap: bool) -> float:
+    """Steps from an entity to the nearest border that cuts something off; 0 for no entity."""
     top, _, left, _ = seen.window
     places = np.argwhere(seen.labels == label).tolist()
-    return label == 0 or any(depth(seen.window, top + y, left + x, height, width, wrap) == 0 for y, x in places)
+    return min(depth(seen.window, top + y, left + x, height, width, wrap) for y, x in places) if label else 0
 
 
 def joined(views: list[Seen], height: int, width: int, wrap: bool) -> dict[str, Any]:
     turns = (-1, 0, 1, 2) if wrap else (0,)  # a panorama's views may begin anywhere in it
 
-    cut = {
-        (i, label): cut_off(seen, label, height, width, wrap)
+    margins = {
+        (i, label): margin(seen, label, height, width, wrap)
         for i, seen in enumerate(views) for label in np.unique(seen.labels).tolist()
     }  # fmt: skip
     owner = {}
@@ -59,7 +59,7 @@ def joined(views: list[Seen], height: int, width: int, wrap: bool) -> dict[str, 
                 column = x + turn * width
                 if (label := label_at(seen, y, column)) >= 0:
                     inside = depth(seen.window, y, column, height, width, wrap)
-                    sightings.append((cut[i, label], -inside, i, column))
+                    sightings.append((-margins[i, label], -inside, i, column))
         _, _, i, column = min(sightings)
         owner[y, x] = (i, label_at(views[i], y, column))
 

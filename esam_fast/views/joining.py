@@ -1,8 +1,9 @@
 """The maps of an image's views made into one: entities are joined where two views saw the same pixels.
 
-A pixel that several views see, or one view twice, takes the label of a view in which its entity touches no border;
-where that does not decide, of the one whose border is farthest away; then of the earliest. So an entity that one view
-sees whole has its own outline, not one that is cut half way between two borders.
+Of a pixel that several views see, or one view twice, that entity is taken which keeps farthest from the borders of its
+view; where entities are equal in this, as those that borders cut off are, the view whose border is farthest from the
+pixel decides, then the earlier one. So an entity that one view sees whole has its own outline, and is not cut half way
+between two borders.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from esam_fast._limits import MAX_LABELS
 from esam_fast.entities import EntityMap
-from esam_fast.masks import Bool, Float, Int, Labels
+from esam_fast.masks import Float, Int, Labels
 from esam_fast.ops import measure_labels
 from esam_fast.views.windows import Layout
 
@@ -51,9 +52,9 @@ class Canvas:
                 f"the tiles must have at most {MAX_LABELS} entities in all, got more after {i + 1} of "
                 f"{len(layout.views)}; larger tiles or a larger min_region_area give fewer"
             )
-        points = found.points + np.array([view.left, view.top], np.float64)
-        whole = np.concatenate([[False], layout.whole(i, found.boxes)])
-        self._members.append(Members(first, found.areas, found.scores, points, found.stability, whole))
+        points = np.add(found.points, [view.left, view.top], dtype=np.float64)
+        margins = np.concatenate([[0], layout.margins(i, found.boxes)])
+        self._members.append(Members(first, found.areas, found.scores, points, found.stability, margins))
 
         for part in shared:
             if not part.before(i):
@@ -65,9 +66,11 @@ class Canvas:
                 seen, here = self._waiting.pop((part.other, i, -part.turn)), found.labels[part.rows, part.columns]
                 pairs = same_entities(seen, here, other.areas, found.areas)
                 self._pairs.append(pairs + np.array([other.first, first]))
-                own, others = layout.depths(i, part)
-                mine, its = whole[here], other.whole[seen]
-                better[part.rows, part.columns] &= np.where(mine == its, own > others, mine)
+                margin, others_margin = margins[here], other.margins[seen]
+                depth, others_depth = layout.depths(i, part)
+                better[part.rows, part.columns] &= np.where(
+                    margin == others_margin, depth > others_depth, margin > others_margin
+                )
 
         numbered = np.where(found.labels > 0, found.labels + np.int32(first), np.int32(0))
         for there, columns in layout.runs(view):  # from the left: of two copies in one view, the earlier comes first
@@ -88,7 +91,7 @@ class Members(NamedTuple):
     Attributes:
         first: number of entities in the views before it. areas: int64 [K], in the view. scores, stability: float32 [K].
         points: float64 [K, 2], x y in the image, x perhaps past its sides.
-        whole: bool [K + 1], by label, whether no border of the view touches it; 0, no entity, is none.
+        margins: int64 [K + 1], by label: pixels between the entity and the view's nearest border; of no entity 0.
     """
 
     first: int
@@ -96,7 +99,7 @@ class Members(NamedTuple):
     scores: Float
     points: NDArray[np.float64]
     stability: Float
-    whole: Bool
+    margins: Int
 
     @property
     def end(self) -> int:

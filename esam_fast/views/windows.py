@@ -1,4 +1,4 @@
-"""Large images and panoramas are seen in overlapping views: which windows those are, and how far inside each pixel lies.
+"""Large images and panoramas are seen in overlapping views: which windows those are, and how far inside a pixel lies.
 
 A view is a window of the image. The columns of a panorama go round: a view may run past its sides, and what it sees
 there are the columns on the other side. The sides of the image itself are no borders of a view, since nothing is cut
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esam_fast import _check
 from esam_fast._limits import MAX_VIEWS
 from esam_fast.images import TiffWindows, as_rgb
-from esam_fast.masks import Bool, Int
+from esam_fast.masks import Int
 
 MARGIN = 8  # a panorama is widened on both sides by its width / MARGIN
 
@@ -102,13 +102,12 @@ class Layout:
         x = np.arange(view.left, view.right)[shared.columns]
         return self._depth(view, y, x), self._depth(self.views[shared.other], y, x - shared.turn * self.width)
 
-    def whole(self, i: int, boxes: NDArray[np.int32]) -> Bool:
-        """Which entities of view i, by their boxes int32 [K, 4] there, touch none of its borders: bool [K]."""
+    def margins(self, i: int, boxes: NDArray[np.int32]) -> Int:
+        """Steps from each entity of view i, by its box int32 [K, 4] there, to the view's nearest border: int64 [K]."""
         view = self.views[i]
-        left, top, right, bottom = boxes.T
-        at = (top == 0, bottom == view.bottom - view.top, left == 0, right == view.right - view.left)
-        cut = [touches & (not own) for touches, own in zip(at, self._own_sides(view), strict=True)]
-        return ~np.any(cut, axis=0)
+        left, top, right, bottom = boxes.T.astype(np.int64)
+        steps = top, view.bottom - view.top - bottom, left, view.right - view.left - right
+        return np.min([side + _FAR * own for side, own in zip(steps, self._own_sides(view), strict=True)], axis=0)
 
     def _depth(self, view: View, y: Int, x: Int) -> Int:
         """Steps from pixels of a view, rows y [h] and columns x [w], to its nearest border: int64 [h, w]."""

@@ -156,7 +156,7 @@ def test_two_tiles_share_a_band() -> None:
     assert found["stability"].tolist() == [np.float32(0.45), np.float32(0.4), 0.25]
 
 
-def test_an_entity_that_touches_its_views_border_yields_to_one_that_does_not() -> None:
+def test_an_entity_yields_to_one_that_keeps_farther_from_the_borders_of_its_view() -> None:
     layout = Views(32, 16).layout(8, 48)  # columns 0..32 and 16..48; those from 16 to 24 lie farther inside the first
     left = entity_map(block((1, 27), (2, 3), (1, 2)))
     right = entity_map(block((1, 2), (2, 3), (1, 27)), [0.75, 0.5])
@@ -165,10 +165,10 @@ def test_an_entity_that_touches_its_views_border_yields_to_one_that_does_not() -
     nothing = entity_map(block((0, 32)))
     found = put_together(layout, [nothing, right])
     assert found["labels"].tolist() == block((0, 18), (2, 3), (0, 3), (1, 24)).tolist()
-    whole = entity_map(block((1, 20), (2, 6), (0, 6)))  # both see theirs whole: half way between the borders
-    other = entity_map(block((0, 2), (1, 20), (2, 10)))
-    found = put_together(layout, [whole, other])["labels"][0]
-    assert (found[[19, 20, 23, 24, 30]] == [1, 2, 2, 3, 3]).all()
+    left = entity_map(block((1, 20), (2, 6), (0, 6)))  # 12 and 6 columns from the border
+    right = entity_map(block((0, 2), (1, 20), (2, 10)))  # 2 and 22
+    found = put_together(layout, [left, right])
+    assert found["labels"].tolist() == block((1, 20), (2, 6), (3, 12), (4, 10)).tolist()
 
 
 def test_members_beyond_the_limit_are_refused_with_the_tile(monkeypatch: pytest.MonkeyPatch) -> None:
