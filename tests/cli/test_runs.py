@@ -180,7 +180,7 @@ def test_a_shard_without_images_has_ended_too(photos):
     assert sum(f"Note: shard {k}/3 has none of these images\n" in text for k, text in enumerate(told)) == 2
     assert all("esam-fast merge out makes the files for all images\n" in text for text in told)
     assert run("merge", "out").stdout == f"1 images -> {Path('out/coco.json')}\n"
-    assert run("segment", "none.png", "--out", "two", "--shard", "0/3").exit_code == 1
+    assert run("segment", "none*.png", "--out", "two", "--shard", "0/3").exit_code == 1
     assert not Path("two").exists()
 
 
