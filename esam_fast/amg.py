@@ -269,12 +269,12 @@ def _real(name: str, value: Any) -> float:
     return _check.real(name, value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
-def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
+def _given(value: object, check: Callable[..., Any], name: str, *limits: int) -> Any:
     """An argument, checked, or None where it was left out."""
     return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
 
 
-def _threshold(name: str, value: Any, own: float) -> float:
+def _threshold(name: str, value: object, own: float) -> float:
     """A number, or the segmenter's own where it was left out."""
     return own if isinstance(value, _Number) else _real(name, value)
 

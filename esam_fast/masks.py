@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check
 from esam_fast._arrays import Array, Device
 from esam_fast._limits import MAX_MASKS
+from esam_fast.grid import Float as Float
+from esam_fast.grid import Int as Int
 from esam_fast.grid import MaskGrid as MaskGrid
 
 Bool = NDArray[np.bool_]
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
 Labels = NDArray[np.int32]
 
 
@@ -205,7 +205,7 @@ class PackedMasks:
         return len(self.words)
 
 
-def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
+def check_masks(name: str, value: object, like: PackedMasks | None = None) -> PackedMasks:
     """PackedMasks, on the grid of `like`, and where it lives, if given.
 
     Raises:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from esam_fast.views.windows import Views, calmest_column
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
+Progress: TypeAlias = Literal[True] | Callable[[int, int | None], object] | None  # of `Esam.segment_many`
 
 
 class Esam:
@@ -102,7 +103,7 @@ class Esam:
         images: Iterable[Any],
         *,
         workers: int = 2,
-        progress: Literal[True] | Callable[[int, int | None], object] | None = None,
+        progress: Progress = None,
         tile: int | None = None,
         overlap: int = 256,
         wrap: bool = False,
@@ -139,7 +140,7 @@ class Esam:
         return self._many(images, workers, progress, Views(tile, overlap, wrap))
 
     def _many(
-        self, images: Iterable[Any], workers: int, progress: Any, views: Views
+        self, images: Iterable[Any], workers: int, progress: Progress, views: Views
     ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
         total = len(images) if isinstance(images, Sized) else None
         with _reported(progress, total) as report:
@@ -292,7 +293,7 @@ def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Ca
 
 
 @contextmanager
-def _reported(progress: Any, total: int | None) -> Iterator[Callable[[int, int | None], object]]:
+def _reported(progress: Progress, total: int | None) -> Iterator[Callable[[int, int | None], object]]:
     """What is called with the number of images done, and of all."""
     if progress is not True:
         yield progress or (lambda done, total: None)
