@@ -212,7 +212,7 @@ class Esam:
             pixels = grid.pixels(dense)
             asked, stands_for = gallery.choose(objects.masks, pixels, config.emr)
         with clock("decode"):
-            seen = guided(session.ask(dense[asked]), dense[asked], config.emr.tau)
+            guidance = guided(session.ask(dense[asked]), dense[asked], config.emr.tau)
         with clock("superpixels"):
             regions = on_grid()
         with clock("mmg"):
@@ -221,7 +221,7 @@ class Esam:
         # EMR: overlaps are split, fragments merged.
         with clock("emr"):
             refined = entities = emr.refine(
-                objects, Gallery(pixels, stands_for, seen.masks, seen.scores), regions, session.features, grid,
+                objects, Gallery(pixels, stands_for, guidance.masks, guidance.scores), regions, session.features, grid,
                 config.emr, config.min_area, backend=backend,
             )  # fmt: skip
 
@@ -255,11 +255,13 @@ class Esam:
         order = by_score(entities.scores)
         planes = _arrays.take(planes, order)
         labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
-        seen = areas > 0
-        renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
-        scored = entities.scored().take(order[seen])
-        labels = labels if seen.all() else renumbered[labels]
-        return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
+        visible = areas > 0
+        renumbered = np.concatenate([[0], np.cumsum(visible) * visible]).astype(np.int32)
+        scored = entities.scored().take(order[visible])
+        labels = labels if visible.all() else renumbered[labels]
+        return EntityMap(
+            labels, scored.scores, areas[visible], boxes[visible], scored.points, scored.stability, {}, grid
+        )
 
 
 def _opened(image: Any, views: Views) -> NDArray[np.uint8] | TiffWindows:
