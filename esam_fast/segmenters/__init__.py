@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esam_fast import weights
+from esam_fast import _check, weights
 from esam_fast._backend import installed
 from esam_fast.segmenters.protocol import Embedding, Segmenter
 
@@ -27,11 +27,11 @@ def load_segmenter(
     """A segmenter by name.
 
     Args:
-        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint`, from where `esam-fast weights` keeps it, or from the
-            cache of the Hugging Face hub (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
-            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
-            brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
-            are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
+        name: "vit_h", "vit_l" or "vit_b": SAM (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
+            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1 (the extra "sam2"). Both from `checkpoint`, from where
+            `esam-fast weights` keeps it, or from the cache of the Hugging Face hub. "regions" brings its own small
+            network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights are here and that
+            fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
         checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
         device: "auto", "cpu", "cuda", "mps" or another of torch's, for SAM; a device that is not here is refused with
@@ -46,10 +46,8 @@ def load_segmenter(
         ModuleNotFoundError: SAM or SAM 2.1 was asked for and its packages are missing.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    _check.choice("name", name, NAMES)
+    _check.choice("dtype", dtype, DTYPES)
     missing = _missing("sam")
     if name == "regions":
         if checkpoint is not None:

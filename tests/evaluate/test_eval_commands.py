@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from pycocotools import mask as official_mask
 from test_metric import QUARTERS, partition
+from waiting import PATIENCE
 
 from esam_fast.cli import main
 
@@ -56,7 +57,9 @@ def arguments(folder, command, out, *more):
 
 
 def drive(*args, **options):
-    return subprocess.run([sys.executable, "-c", DRIVER, *args], capture_output=True, text=True, timeout=100, **options)
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER, *args], capture_output=True, text=True, timeout=PATIENCE, **options
+    )
 
 
 def run(*args):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_eval_commands import DRIVER, arguments, drive, painted
+from waiting import PATIENCE
 
 from esam_fast.evaluate.journal import Journal, JournalError
 
@@ -168,7 +169,7 @@ def test_without_json_nothing_is_kept(painted):
     truth = ["--annotations", str(painted / "labels"), "--images", str(painted / "images"), "--limit", "1"]
     before = sorted(painted.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, "eval", *truth], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", DRIVER, "eval", *truth], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert "| esam |" in done.stdout
     assert sorted(painted.rglob("*")) == before

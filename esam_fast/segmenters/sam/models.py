@@ -6,6 +6,7 @@ import pickle
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from esam_fast.segmenters.sam.devices import resolve_device
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 MEMORY = Path("/proc/meminfo")
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes; "max": none
+# Of a container, in bytes, by the newer and the older kind of control groups; "max", or more than there is: none.
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 WIDTH_OF_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
@@ -99,13 +101,14 @@ def free_memory(device: torch.device) -> int:
     ask = getattr(getattr(torch, device.type, None), "mem_get_info", None)  # of CUDA, and of newer torch's XPU
     if ask is not None:
         return int(ask(device)[0])
-    try:
-        told = dict(line.split(":") for line in MEMORY.read_text().splitlines())
-        available = int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux, or older than 3.14
-        return sys.maxsize
-    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
-    return available if limit == "max" else min(available, int(limit))
+    found = [sys.maxsize]  # of a system that tells nothing
+    with suppress(OSError, KeyError, ValueError):
+        told = dict(line.split(":") for line in MEMORY.read_text("ascii").splitlines())
+        found.append(int(told["MemAvailable"].split()[0]) * 1024)
+    for limit in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(limit.read_text("ascii")))
+    return min(found)
 
 
 def build(model: str) -> nn.Module:

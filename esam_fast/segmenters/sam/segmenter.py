@@ -26,9 +26,10 @@ from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
 from esam_fast.segmenters.sam.frame import Frame
 from esam_fast.segmenters.sam.official_amg import AmgSettings, Decode, Plane
 from esam_fast.segmenters.sam.prompts import PromptEncoder
-from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
+from esam_fast.segmenters.sam.recognise import check_parts, is_official_decoder, is_official_encoder
 
 _LEVELS = 3
+_PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,7 @@ class SamSegmenter:
     ) -> None:
         if huggingface.is_transformers_model(sam):
             sam, owned = huggingface.converted(sam), True
-        parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
-        missing = [part for part in parts if not hasattr(sam, part)]
-        if missing:
-            raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
+        check_parts(sam, _PARTS, "sam must be a SAM model")
         self.name = name
         self._backend = _backend.check(backend)
         self.device = devices.resolve_device(device)

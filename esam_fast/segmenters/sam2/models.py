@@ -61,7 +61,7 @@ def load_sam2(
     state = read_checkpoint(checkpoint)
     theirs = weights.TRANSFORMERS_MARK_OF_2 in state
     if theirs:
-        state = huggingface.official_state(state)
+        state = huggingface.official_state(state, checkpoint)
     elif WIDTH_OF_2 in state and _NEW_IN_2_1 not in state:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)

@@ -13,6 +13,7 @@ from torch import Tensor
 from esam_fast.segmenters.sam import SamSegmenter
 from esam_fast.segmenters.sam.frame import Frame
 from esam_fast.segmenters.sam.official_amg import AmgSettings
+from esam_fast.segmenters.sam.recognise import check_parts
 from esam_fast.segmenters.sam2 import huggingface, official_amg
 from esam_fast.segmenters.sam2.encoder import ImageEncoder
 from esam_fast.segmenters.sam2.frame import StretchedFrame
@@ -55,9 +56,7 @@ class Sam2Segmenter(SamSegmenter):
     ) -> None:
         if huggingface.is_transformers_model(model):
             model, owned = huggingface.converted(model), True
-        missing = [part for part in _PARTS if not hasattr(model, part)]
-        if missing:
-            raise TypeError(f"model must be a SAM2Base, but {type(model).__name__} has no {missing[0]}")
+        check_parts(model, _PARTS, "model must be a SAM2Base")
         parts = SimpleNamespace(
             image_encoder=ImageEncoder(model),
             prompt_encoder=model.sam_prompt_encoder,
