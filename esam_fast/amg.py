@@ -154,7 +154,10 @@ class EsamMaskGenerator:
                     "stability_score_thresh", stability_score_thresh, self.segmenter.stability_threshold
                 ),
                 min_mask_region_area=_whole("min_mask_region_area", min_mask_region_area, 0),
-                **numbers,
+                stability_score_offset=numbers["stability_score_offset"],
+                box_nms_thresh=numbers["box_nms_thresh"],
+                crop_nms_thresh=numbers["crop_nms_thresh"],
+                crop_overlap_ratio=numbers["crop_overlap_ratio"],
             )
             return
         given = numbers | {

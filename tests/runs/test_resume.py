@@ -187,7 +187,9 @@ def test_a_run_that_has_ended_says_so_until_the_next_one_begins(segment):
     assert [("ended" in json.loads(line)) for line in path.read_text().splitlines()] == [False] * 4 + [True]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b'{"ended": "now"}\n', b'{"ended": 1.0}', b"x" * 100_000 + b"\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"[]\n", b'{"ended": "now"}\n', b'{"ended": 1.0}', b"x" * 100_000 + b"\n"]
+)
 def test_last_lines_that_no_run_wrote(tmp_path, content):
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(content)
