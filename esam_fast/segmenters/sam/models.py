@@ -36,7 +36,6 @@ def load_sam(
     device: str = "auto",
     dtype: str = "auto",
     *,
-    compiled: bool = False,
     backend: str | None = None,
 ) -> SamSegmenter:
     """The segmenter for an official model.
@@ -46,7 +45,7 @@ def load_sam(
         checkpoint: its file, .pth or .safetensors, or a folder as transformers' `save_pretrained` writes it. Nothing
             that a .pth may hold is run. The tensors' names tell whose they are; of transformers', a config.json
             beside them says how many layers and heads there are.
-        device, dtype, compiled, backend: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
@@ -67,7 +66,7 @@ def load_sam(
     if theirs and config is None:
         huggingface.set_eps(sam)
     load_weights(sam, state, model, path)
-    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True, backend=backend)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", owned=True, backend=backend)
     segmenter.checkpoint = path
     return segmenter
 
