@@ -53,7 +53,7 @@ def named(device: Any) -> Device:
         found = torch.device(device)
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"device must be the name of a device of torch, as 'cpu' or 'cuda:0', got {device!r}"
+            f"device must be the name of a device of torch, as 'cpu' or 'cuda:0', got {str(device)[:80]!r}"
         ) from error
     if found.type == "cuda":
         if not torch.cuda.is_available():

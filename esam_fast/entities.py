@@ -290,7 +290,7 @@ class EntityMap:
     def _known(self, label: int) -> int:
         number = _check.integer("label", label, -(2**63))
         if not 1 <= number <= len(self):
-            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
+            raise IndexError(f"label must lie in 1..{len(self)}, got {_check.brief(number)}")
         return number
 
     def _own(self, image: Any) -> NDArray[np.uint8] | TiffWindows:
