@@ -236,7 +236,10 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
-            yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
+            yield EntityMap._unchecked(
+                labels=labels, scores=one.scores, areas=areas, boxes=boxes, points=one.points,
+                stability=one.stability, timings={}, grid=session.grid,
+            )  # fmt: skip
 
 
 def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str | None) -> Segmenter:
@@ -258,7 +261,7 @@ def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str |
         weight = next(model.parameters())
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
-        serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
+        serves = own in ("float32", "bfloat16") or (own == "float16" and not str(device).startswith("cpu"))
         return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
