@@ -247,7 +247,7 @@ def _line_before(file: BinaryIO, end: int) -> int:
 
 
 def last_line(path: Path) -> dict[str, Any]:
-    """The last line of a manifest, an entry or what says that the run has ended; {} where it is torn or not ours."""
+    """The last line of a manifest, an entry or what says that the run has ended; {}: torn, or none of ours."""
     with _files.open_regular(path) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(_line_before(file, end - 1) if end else 0)
@@ -256,9 +256,9 @@ def last_line(path: Path) -> dict[str, Any]:
         found = _files.parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return {}
-    if not isinstance(found, dict) or not isinstance(found.get("ended", found.get("time")), float):
-        return {}
-    return found
+    if isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float):
+        return found
+    return {}
 
 
 def lines(out: Pathish) -> Iterator[Entry]:

@@ -76,13 +76,13 @@ class Canvas:
         for there, columns in layout.runs(view):  # from the left: of two copies in one view, the earlier comes first
             np.copyto(self._labels[view.top : view.bottom, there], numbered[:, columns], where=better[:, columns])
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, *, backend: str | None = None) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, once every view is there."""
         scores = np.concatenate([m.scores for m in self._members])
         points = np.concatenate([m.points for m in self._members])
         stability = np.concatenate([m.stability for m in self._members])
         groups = connected(len(scores), np.concatenate(self._pairs))
-        return unite(self._labels, groups, scores, points, stability)
+        return unite(self._labels, groups, scores, points, stability, backend=backend)
 
 
 class Members(NamedTuple):
@@ -143,7 +143,15 @@ def connected(n: int, pairs: Int) -> Int:
         first = lower
 
 
-def unite(labels: Labels, groups: Int, scores: Float, points: NDArray[np.float64], stability: Float) -> dict[str, Any]:
+def unite(
+    labels: Labels,
+    groups: Int,
+    scores: Float,
+    points: NDArray[np.float64],
+    stability: Float,
+    *,
+    backend: str | None = None,
+) -> dict[str, Any]:
     """Join members of a label map to entities, labelled 1..K by score (ties: the first pixel in raster order).
 
     An entity's score is the mean of its members', weighted by their pixels; point and stability are those of the
@@ -158,7 +166,7 @@ def unite(labels: Labels, groups: Int, scores: Float, points: NDArray[np.float64
         The fields of EntityMap that describe the entities.
     """
     height, width = labels.shape
-    areas, boxes = measure_labels(labels, len(groups))
+    areas, boxes = measure_labels(labels, len(groups), backend=backend)
     rows = np.flatnonzero(areas)
     areas, boxes = areas[rows], boxes[rows]
     _, entity = np.unique(groups[rows], return_inverse=True)
