@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from esam_fast import _files, report
+from esam_fast._errors import named, reason
 from esam_fast._files import Pathish, within
 from esam_fast.export import CATEGORY, as_json, cvat, yolo
 from esam_fast.runs import record
-from esam_fast.runs.errors import named, reason
 from esam_fast.runs.manifest import Entry, all_in, entry_of, lines
 
 _CHUNK = 20_000  # entries sorted in memory at a time
