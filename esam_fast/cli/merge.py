@@ -15,7 +15,8 @@ from esam_fast.cli import run
 @click.argument("out", metavar="DIR", type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path))
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 def merge(out: Path, debug: bool) -> None:
-    """Make the files for all images of the run in DIR: coco.json, cvat/annotations.xml, yolo/data.yaml, index.html.
+    """Make the files for all images of the run in DIR: coco.json, panoptic.json, cvat/annotations.xml, yolo/data.yaml
+    and index.html.
 
     esam-fast segment does so itself at the end of a run; this is for runs in shards, and for those that were stopped.
 

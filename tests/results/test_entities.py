@@ -131,7 +131,7 @@ def test_cutout():
 def test_the_image_as_segment_takes_it(tmp_path):
     found, path = entity_map(), tmp_path / "a.png"
     PIL.Image.fromarray(IMAGE).save(path)
-    for image in (path, str(path), PIL.Image.fromarray(IMAGE), IMAGE / np.float32(255)):
+    for image in (path, str(path), PIL.Image.fromarray(IMAGE), IMAGE.tolist()):
         assert found.cutout(image, 3).tolist() == found.cutout(IMAGE, 3).tolist()
         assert found.plot(image).tolist() == found.plot(IMAGE).tolist()
     gray = IMAGE[..., 0]
@@ -190,6 +190,8 @@ def test_save(tmp_path):
     found.save(tmp_path, "in/it", ["labelme"], file_name="in/it.png")  # labelme looks from the file's own folder
     assert json.loads((tmp_path / "labelme/in/it.json").read_text())["imagePath"] == "it.png"
     assert [path.name for path in found.save(tmp_path, "b")] == ["b.png", "b.json"]
+    with pytest.raises(ValueError, match="stem must be the name of a file, got ''"):
+        entity_map().save(tmp_path, "")
     with pytest.raises(ValueError, match="formats must be one of labels, coco, panoptic, yolo, labelme, geojson, cvat"):
         found.save(tmp_path, "c", ["svg"])
     with pytest.raises(TypeError, match="formats must be a list of names, got the str 'labels'"):
