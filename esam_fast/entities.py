@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ class EntityMap:
         return (self[place] for place in range(len(self)))
 
     @overload
-    def __getitem__(self, which: SupportsIndex) -> Entity: ...
+    def __getitem__(self, which: int | np.integer[Any]) -> Entity: ...
     @overload
     def __getitem__(self, which: slice | Bool) -> EntityMap: ...
     def __getitem__(self, which: Any) -> Any:

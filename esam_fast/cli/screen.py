@@ -38,15 +38,15 @@ class Screen:
         return self.done + self.skipped + self.failed
 
     def start_bar(self, count: Callable[[], int | None]) -> None:
-        """Show a bar on a terminal; how many images there are is found out beside the work."""
+        """Show a bar; how many images there are is found out beside the work."""
         from tqdm import tqdm
 
-        bar: Any = tqdm(unit="image", disable=self._quiet or None)  # None: where stderr is no terminal
+        bar: Any = tqdm(unit="image", disable=self._quiet)
 
         def find_out() -> None:
             bar.total = count()
 
-        if not bar.disable:
+        if not self._quiet:
             threading.Thread(target=find_out, daemon=True).start()
         self._bar = bar
 
