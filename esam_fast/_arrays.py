@@ -22,7 +22,7 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def place(value: Array) -> Device:
+def device_of(value: Array) -> Device:
     """Where an array lives: None for NumPy, else the tensor's device."""
     return value.device if is_tensor(value) else None
 

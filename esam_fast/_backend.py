@@ -18,7 +18,7 @@ from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
 _HOST = ("native", "numba")  # serve NumPy arrays; "torch" serves tensors anywhere, "cuda" those on a GPU
-_HOMES: dict[str, Any] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
+_DEVICES: dict[str, Any] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
 
 
 class BackendUnavailable(RuntimeError):
@@ -66,7 +66,7 @@ def resolve(backend: str | None, like: Array = None) -> str:
         ValueError: there is no such backend, or it does not work on arrays that live there.
         BackendUnavailable: it is not here.
     """
-    device = _arrays.place(like)
+    device = _arrays.device_of(like)
     if device is not None and device.type not in ("cpu", "cuda"):
         raise ValueError(f"masks must be on the CPU or a CUDA device, got {device}: decisions need float64")
     able = _HOST if device is None else ("cuda", "torch") if device.type == "cuda" else ("torch",)
@@ -78,9 +78,9 @@ def resolve(backend: str | None, like: Array = None) -> str:
     return backend
 
 
-def home(backend: str | None) -> Device:
+def device_for(backend: str | None) -> Device:
     """Where masks should live for a backend: None for NumPy, or a torch device."""
-    return None if backend is None else _HOMES[backend]
+    return None if backend is None else _DEVICES[backend]
 
 
 def on_host(backend: str | None) -> str:

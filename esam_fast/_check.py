@@ -31,7 +31,7 @@ def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | N
     return checked if checked.flags.aligned else checked.copy()
 
 
-def either(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Any:
+def array_or_tensor(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Any:
     """`array`, or a torch tensor that meets the same demands (uint64 is int64 there)."""
     if not _arrays.is_tensor(value):
         return array(name, value, dtype, shape)
@@ -51,11 +51,11 @@ def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[
     return checked
 
 
-def finite_either(name: str, value: Any, shape: Sequence[int | str | None]) -> Any:
+def finite_array_or_tensor(name: str, value: Any, shape: Sequence[int | str | None]) -> Any:
     """`finite`, or such a tensor."""
     if not _arrays.is_tensor(value):
         return finite(name, value, shape)
-    checked = either(name, value, np.float32, shape)
+    checked = array_or_tensor(name, value, np.float32, shape)
     if not checked.isfinite().all():
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return checked
@@ -84,7 +84,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def unit(name: str, value: Any) -> float:
+def unit_interval(name: str, value: Any) -> float:
     """A number in [0, 1]."""
     number = real(name, value)
     if not 0.0 <= number <= 1.0:

@@ -125,7 +125,7 @@ class EsamMaskGenerator:
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode
         self.output_mode = output_mode
-        self.segmenter = _segmenter(model, device, dtype)
+        self.segmenter = _segmenter(model, device, dtype, backend)
         self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
         self._predictor: Any = None
         if mode == "amg":
@@ -239,7 +239,7 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
             yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
 
 
-def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
+def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
     encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
@@ -259,7 +259,7 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
         serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
-        return kind(model, device, dtype or (own if serves else "float32"))
+        return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
     if device is not None or dtype is not None:

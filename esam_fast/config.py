@@ -30,7 +30,7 @@ def _number(default: float | None, *, least: float, most: float = math.inf) -> A
 
 
 def _share(default: float | None) -> Any:
-    return _checked(default, _check.unit)
+    return _checked(default, _check.unit_interval)
 
 
 class _Checked:

@@ -177,7 +177,7 @@ class Esam:
                 if progress is not None:
                     progress(done, len(layout.views))
         with clock("draw"):
-            result = canvas.finish()
+            result = canvas.finish(backend=self.backend)
         return EntityMap(
             **result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=dict(prompts), grid=None
         )  # fmt: skip

@@ -33,7 +33,7 @@ def draw_labels(planes: Array, grid: MaskGrid, *, backend: str | None = None) ->
     """
     if not isinstance(grid, MaskGrid):
         raise TypeError(f"grid must be a MaskGrid, got {type(grid).__name__}")
-    planes = _check.finite_either("planes", planes, ("K", *grid.shape))
+    planes = _check.finite_array_or_tensor("planes", planes, ("K", *grid.shape))
     positive, _ = pack_logits(planes, grid.rows, grid.cols, backend=backend)
     labels = _arrays.empty(planes, (grid.image_height, grid.image_width), np.int32)
     content = grid.rows, grid.cols, grid.content_height, grid.content_width
@@ -55,7 +55,7 @@ def measure_labels(labels: Array, n: int, *, backend: str | None = None) -> tupl
     Raises:
         TypeError, ValueError, BackendUnavailable: see `draw_labels`.
     """
-    labels = _check.either("labels", labels, np.int32, ("H", "W"))
+    labels = _check.array_or_tensor("labels", labels, np.int32, ("H", "W"))
     n = _check.integer("n", n, 0, MAX_MASKS)
     area, box = np.empty(n, np.int64), np.empty((n, 4), np.int32)
     run("draw.measure_labels", backend, labels, out=(area, box))

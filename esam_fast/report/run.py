@@ -21,6 +21,8 @@ from esam_fast.report import data
 _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
 
+Timings = Mapping[str, float]
+
 
 class Writer:
     """Writes a report into a folder.
@@ -37,6 +39,7 @@ class Writer:
 
     def __init__(self, folder: Pathish, title: str, about: Mapping[str, Any] | None = None) -> None:
         self._folder = Path(folder)
+        self._times: dict[str, Timings] = {}
         make_folder(self._folder, "report/images")
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
@@ -52,10 +55,11 @@ class Writer:
             TypeError, ValueError: not such an image. OSError: a file cannot be written.
         """
         add(self._folder, name, image, entities)
+        self._times[name] = entities.timings
 
     def close(self) -> None:
-        """Write the list of all images that are there, those of earlier runs too."""
-        build(self._folder)
+        """Write the list of all images that are there, those of earlier runs too, and the times of what was added."""
+        build(self._folder, times=self._times)
 
     def __enter__(self) -> Writer:
         return self
@@ -88,12 +92,18 @@ def add(folder: Pathish, name: str, image: Any, entities: EntityMap) -> list[str
     return list(contents)
 
 
-def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | None = None) -> None:
-    """Write the page of a run and its list of images from the images' files that are there.
+def build(
+    folder: Pathish,
+    title: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    times: Mapping[str, Timings] | None = None,
+) -> None:
+    """Write the page of a run, its list of images from the images' files that are there, and their times.
 
     Args:
         folder: of the run, in which a `Writer` has worked.
         title, about: of the page, as `Writer` takes them; those that are there already if None.
+        times: seconds of each stage by the images' names; None: none are known.
 
     Raises:
         ValueError: a file in folder/report was not written by a `Writer`; names it. OSError: there is no such folder,
@@ -110,6 +120,8 @@ def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | 
     heads.sort(key=lambda image: _natural(image["name"]))
     copy_page(folder, _PAGE)
     write_bytes(index, data.script("index", head, head | {"images": heads}))
+    shown = {key_of(name): _rounded(seconds) for name, seconds in (times or {}).items()}
+    write_bytes(folder / "report" / "times.js", data.script("times", {}, shown))
 
 
 def copy_page(folder: Path, names: tuple[str, ...]) -> None:
@@ -138,6 +150,10 @@ def _head(path: Path) -> dict[str, Any]:
     if not isinstance(head, dict) or not {"name", "title"} & set(head):
         raise ValueError(f"{path}: expected a script that a report's Writer wrote, got {line[:60]!r}")
     return head
+
+
+def _rounded(seconds: Timings) -> dict[str, float]:
+    return {stage: round(float(spent), 4) for stage, spent in seconds.items()}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

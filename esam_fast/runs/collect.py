@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from esam_fast._errors import named, reason
 from esam_fast._files import Pathish, within
 from esam_fast.export import CATEGORY, as_json, cvat, yolo
 from esam_fast.runs import record
-from esam_fast.runs.manifest import Entry, all_in, entry_of, lines
+from esam_fast.runs.listing import Shard
+from esam_fast.runs.manifest import Entry, all_in, entry_of, last_line, lines, path_of
 
 _CHUNK = 20_000  # entries sorted in memory at a time
 
@@ -30,7 +32,7 @@ class Collected:
         images: how many are done.
         made: the files, as paths.
         failed: how many images failed.
-        missing: a line for each shard or file that is not there.
+        missing: a line for each file that is not there.
     """
 
     images: int = 0
@@ -54,7 +56,7 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
     """
     if not all_in(out):
         raise FileNotFoundError(2, "expected a folder of a run, with its manifest, got none", os.fspath(out))
-    found = Collected(missing=_missing_shards(out))
+    found = Collected()
     with ExitStack() as stack:
         entries = _Latest(out, stack)
         kinds: set[str] = set()
@@ -77,25 +79,35 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
             found.made.append(Path(out, "yolo", "data.yaml"))
             _files.write_bytes(found.made[-1], yolo.DATASET)
         if "report" in kinds:
-            found.made.append(page(out))
+            times = {entry["file_name"]: entry.get("timings", {}) for _, entry in done.each("report")}
+            found.made.append(_page(out, times))
     return found
 
 
-def page(out: Pathish) -> Path:
-    """Make the page of a run from the images that are there."""
-    about = record.brief(record.read(out) or {})
-    report.build(out, f"{Path(out).absolute().name}: entities", about)
-    return Path(out, "index.html")
+def unfinished(out: Pathish) -> list[str]:
+    """What of a run has not come to its end: a line for each of its shards, or for the whole.
+
+    Shards count as done when a run over all images has ended after them: it went on from what they had written.
+    """
+    last = {shard: last_line(path) for path, shard in all_in(out).items()}
+    whole = last.pop(None, {"ended": 0.0})
+    found = [] if "ended" in whole else ["the run has not ended: it is at work, or was stopped (manifest.jsonl)"]
+    for parts in sorted({shard.parts for shard in last if shard}):
+        shards = [Shard(part, parts) for part in range(parts)]
+        if all(_when(last[shard]) <= whole.get("ended", 0.0) for shard in shards if shard in last):
+            continue
+        for shard in shards:
+            name, file = f"shard {shard.part}/{parts}", path_of(out, shard).name
+            if shard not in last:
+                found.append(f"{name} has not begun (no {file})")
+            elif "ended" not in last[shard]:
+                found.append(f"{name} has not ended: it is at work, or was stopped ({file})")
+    return found
 
 
-def _missing_shards(out: Pathish) -> list[str]:
-    there = {shard for shard in all_in(out).values() if shard}
-    return [
-        f"manifest-{part}-of-{parts}.jsonl: no such file; this shard has not begun"
-        for parts in sorted({shard.parts for shard in there})
-        for part in range(parts)
-        if (part, parts) not in there
-    ]
+def _when(line: dict[str, Any]) -> float:
+    """When a manifest's last line was written; of one without lines, just now."""
+    return line.get("ended", line.get("time", math.inf))
 
 
 class _Latest:
@@ -205,6 +217,12 @@ def _parsed(path: Path, content: bytes, missing: list[str]) -> Any:
     except ValueError as error:
         missing.append(f"{path}: not JSON: {error}")
         return None
+
+
+def _page(out: Pathish, times: dict[str, dict[str, float]]) -> Path:
+    about = record.brief(record.read(out) or {})
+    report.build(out, f"{Path(out).absolute().name}: entities", about, times)
+    return Path(out, "index.html")
 
 
 def _cvat(done: _Done) -> Path:

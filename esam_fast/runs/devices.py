@@ -49,8 +49,8 @@ class Load:
     def __call__(self) -> Esam:
         if self.threads is not None:
             set_num_threads(self.threads)
-        segmenter = load_segmenter(self.segmenter, self.checkpoint, self.device, self.dtype)
-        return Esam(segmenter, self.config, self.backend)
+        answers = load_segmenter(self.segmenter, self.checkpoint, self.device, self.dtype, backend=self.backend)
+        return Esam(answers, self.config, self.backend)
 
 
 class Devices:

@@ -113,6 +113,7 @@ class Work:
             "covered": round(float(result.entities.areas.sum()) / (height * width), 6),
             "prompts": result.entities.prompts,
             "seconds": round(seconds, 4),
+            "timings": {stage: round(spent, 4) for stage, spent in result.entities.timings.items()},
             "outputs": written,
         }
 

@@ -54,13 +54,13 @@ class Canvas:
         for there, here in layout.runs(view):
             np.copyto(self._labels[view.top : view.bottom, there], numbered[:, here], where=owned[:, here])
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, *, backend: str | None = None) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, once every view is there."""
         scores = np.concatenate([m.scores for m in self._members])
         points = np.concatenate([m.points for m in self._members])
         stability = np.concatenate([m.stability for m in self._members])
         groups = connected(len(scores), np.concatenate(self._pairs))
-        return unite(self._labels, groups, scores, points, stability)
+        return unite(self._labels, groups, scores, points, stability, backend=backend)
 
 
 class Members(NamedTuple):
@@ -115,7 +115,15 @@ def connected(n: int, pairs: Int) -> Int:
         first = lower
 
 
-def unite(labels: Labels, groups: Int, scores: Float, points: NDArray[np.float64], stability: Float) -> dict[str, Any]:
+def unite(
+    labels: Labels,
+    groups: Int,
+    scores: Float,
+    points: NDArray[np.float64],
+    stability: Float,
+    *,
+    backend: str | None = None,
+) -> dict[str, Any]:
     """Join members of a label map to entities, labelled 1..K by score (ties: the first pixel in raster order).
 
     An entity's score is the mean of its members', weighted by their pixels; point and stability are those of the
@@ -130,7 +138,7 @@ def unite(labels: Labels, groups: Int, scores: Float, points: NDArray[np.float64
         The fields of EntityMap that describe the entities.
     """
     height, width = labels.shape
-    areas, boxes = measure_labels(labels, len(groups))
+    areas, boxes = measure_labels(labels, len(groups), backend=backend)
     rows = np.flatnonzero(areas)
     areas, boxes = areas[rows], boxes[rows]
     _, entity = np.unique(groups[rows], return_inverse=True)

@@ -51,7 +51,7 @@ class Fake:
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_: Fake)
+    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_, **__: Fake)
     monkeypatch.setattr(esam_fast, "Esam", Fake)
 
 

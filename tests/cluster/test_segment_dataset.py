@@ -16,6 +16,7 @@ import pytest
 from cluster_runs import MEMORY, by_path, expected, pictures, ray, unloadable, without_hash
 from painted import Painted
 from PIL import Image
+from waiting import PATIENCE
 
 from esam_fast import Esam, EsamConfig, UsrConfig, load_image
 from esam_fast.cluster import images, segment_dataset, webdataset
@@ -96,7 +97,9 @@ def test_the_command_writes_what_one_process_writes(tmp_path: Path) -> None:
         given = ["in", "--segmenter", "regions", "--format", "labels,coco,yolo", "--out", out, *arguments]
         code = f"import sys; from esam_fast.cli import main; sys.argv[1:] = {['segment', *given]}\n"
         code += "try: main()\nfinally: print('torch' in sys.modules)"
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=100)
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE
+        )
 
     for out, arguments in {"plain": [], "ray": ["--ray-address", address, "--ray-actors", "2"]}.items():
         done = run(out, *arguments)
@@ -136,7 +139,7 @@ def test_the_driver_never_imports_torch(tmp_path: Path) -> None:
         f"rows = segment_dataset(images({str(tmp_path / 'in')!r}), segmenter='regions').take_all();"
         "print(len(rows), [row['error'] for row in rows], {'torch', 'numba'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.split("\n")[-2] == "2 [None, None] set()", done.stderr
 
 

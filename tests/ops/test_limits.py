@@ -7,7 +7,7 @@ import pytest
 from cases import is_emulated, pack
 
 from esam_fast import PackedMasks, _arrays
-from esam_fast._backend import home
+from esam_fast._backend import device_for
 from esam_fast.ops import (
     felzenszwalb,
     intersections,
@@ -79,7 +79,7 @@ def test_more_pixels_than_float32_counts(backend: str) -> None:
 
 
 def test_pad_bits_and_wrong_areas_are_seen_wherever_masks_live(backend: str) -> None:
-    words = _arrays.move(np.array([[0b11], [1 << 6]], np.uint64), home(backend))
+    words = _arrays.move(np.array([[0b11], [1 << 6]], np.uint64), device_for(backend))
     with pytest.raises(ValueError, match=r"words\[1\] must have no bit set beyond its 6 pixels"):
         PackedMasks.from_words(words, (2, 3), backend=backend)
     with pytest.raises(ValueError, match=r"words\[1\] must have no bit set beyond its 6 pixels"):

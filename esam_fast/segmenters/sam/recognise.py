@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -61,6 +62,22 @@ def untouched(part: nn.Module) -> bool:
     """No hooks, and no method replaced on the instance."""
     methods = {name for name, value in vars(type(part)).items() if callable(value)}
     return not (part._forward_hooks or part._forward_pre_hooks or vars(part).keys() & methods)
+
+
+def check_parts(model: Any, parts: Iterable[str], expected: str) -> None:
+    """Refuse a model without these parts.
+
+    Args:
+        model: any object.
+        parts: names of attributes.
+        expected: what it must be, for the message.
+
+    Raises:
+        TypeError: names the first part that is missing.
+    """
+    for part in parts:
+        if not hasattr(model, part):
+            raise TypeError(f"{expected}, but {type(model).__name__} has no {part}")
 
 
 def check_unchanged(model: nn.Module, expected: str) -> None:
