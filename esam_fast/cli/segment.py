@@ -91,6 +91,7 @@ def segment(
       other formats     each in a folder of its own name
     and for the run:
       coco.json         all images, named relative to INPUT, with integer ids
+                        (panoptic.json and cvat/annotations.xml likewise)
       run.json          what made the results
       manifest.jsonl    a line an image, and one at the end of a run; what is done
                         there is not done again

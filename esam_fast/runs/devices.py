@@ -14,11 +14,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from esam_fast._backend import set_num_threads
+from esam_fast._errors import reason
 from esam_fast._files import Pathish
 from esam_fast.config import EsamConfig
 from esam_fast.images import ImageWarning
 from esam_fast.pipeline import Esam
-from esam_fast.runs.errors import reason
 from esam_fast.runs.manifest import Entry
 from esam_fast.runs.names import Job
 from esam_fast.runs.outputs import Outputs
