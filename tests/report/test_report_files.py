@@ -227,5 +227,5 @@ def test_compare_gives_what_is_the_same_one_colour(tmp_path):
 def test_compare_wrong_arguments(tmp_path):
     a = entity_map(LABELS)
     with pytest.raises(ValueError, match=r"b\.labels must have shape"):
-        report.compare(tmp_path, IMAGE, a, replace(a, labels=LABELS[:50]))
+        report.compare(tmp_path, IMAGE, a, entity_map(blobs(50, 180, 12)))
     assert not any(tmp_path.iterdir())
