@@ -147,8 +147,7 @@ class _Done:
             for name in entry["outputs"][kind]:
                 try:
                     path = within(self.out, name, own=True)
-                    with _files.open_regular(path) as file:
-                        content = file.read()
+                    content = _files.read_whole(path)
                 except (OSError, ValueError) as error:
                     self.missing.append(reason(error))
                 else:
@@ -177,10 +176,14 @@ def _coco(done: _Done) -> Path:
 
 def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, Any]]:
     try:
-        return _files.parse_json(content)
+        records = _files.parse_json(content, own=True)
     except ValueError as error:
         missing.append(f"{path}: not JSON: {error}")
         return []
+    if isinstance(records, list) and all(isinstance(record, dict) for record in records):
+        return records
+    missing.append(f"{path}: expected a list of records")
+    return []
 
 
 def _cvat(done: _Done) -> Path:
