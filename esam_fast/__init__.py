@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from esam_fast._version import __version__ as __version__
 
-_HOMES = {
+_MODULES = {
     "EsamConfig": "config",
     "MmgConfig": "config",
     "EmrConfig": "config",
@@ -31,7 +31,7 @@ _HOMES = {
     "load_image": "images",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [*sorted(_MODULES), "__version__"]
 
 if TYPE_CHECKING:
     from esam_fast._backend import BackendUnavailable as BackendUnavailable
@@ -55,9 +55,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'esam_fast' has no attribute {name!r}")
-    value = getattr(import_module(f"esam_fast.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"esam_fast.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -13,16 +13,26 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array: TypeAlias = Any  # a NumPy array, or a torch tensor on any device; torch's own type may not be here
+Words: TypeAlias = NDArray[np.uint64]
+Int16s: TypeAlias = NDArray[np.int16]
+Int32s: TypeAlias = NDArray[np.int32]
+Int64s: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Doubles: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Bytes: TypeAlias = NDArray[np.uint8]
+Masks: TypeAlias = tuple[Array, Int64s, Int32s, int, int]  # `PackedMasks.raw`: words [N, W], area [N], box [N, 4], h, w
+KernelArguments: TypeAlias = tuple[Any, ...]  # each an array, a number, or masks as `PackedMasks.raw`
 Device: TypeAlias = Any  # where arrays live: None for NumPy, else a torch.device, or its name
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> bool:
     """Whether a value is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def place(value: Array) -> Device:
+def device_of(value: Array) -> Device:
     """Where an array lives: None for NumPy, else the tensor's device."""
     return value.device if is_tensor(value) else None
 

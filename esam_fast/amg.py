@@ -24,6 +24,13 @@ from esam_fast.stages import draw, mmg
 
 MODES = ("entities", "amg", "object")
 
+# Arguments of the official generators that have no use in "entities" and "object", with their defaults.
+_WITHOUT_USE = {
+    "stability_score_offset": 1.0, "box_nms_thresh": 0.7, "crop_n_layers": 0, "crop_nms_thresh": 0.7,
+    "crop_overlap_ratio": 512 / 1500, "crop_n_points_downscale_factor": 1, "point_grids": None,
+    "use_m2m": False, "multimask_output": True, "mask_threshold": 0.0,
+}  # fmt: skip
+
 
 class _Count(int):
     """A default, told apart from the same number given by the caller."""
@@ -45,26 +52,37 @@ class EsamMaskGenerator:
             `config`, or else the segmenter's own (SAM's 0.88 and 0.95, SAM 2's 0.8 and 0.95) for the masks of the grid
             and none for USR's. A record's predicted_iou may be lower all the same: an entity that
             lost pixels is rescored.
-        stability_score_offset: of the logit, for the stability score; other than 1 in mode "amg" only.
-        box_nms_thresh, crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor: of mode "amg"; the
-            other modes have no crops, and NMS by masks (`config.mmg`).
-        crop_n_layers: mode "amg" only; the others warn and work on the whole image.
-        point_grids: mode "amg" only.
+        stability_score_offset: of the logit, for the stability score; mode "amg" only, 1 in the others.
+        box_nms_thresh, crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor, crop_n_layers: mode "amg"
+            only; the other modes have no crops, and NMS by masks (`config.mmg`).
+        point_grids: in place of points_per_side. Mode "amg" only; the other modes use a grid of 32 points a side.
         min_mask_region_area: holes and islands under this many pixels are cleaned; in mode "amg" with SAM 2 as sam2
             does it, which warns and does not where its CUDA extension is missing.
         output_mode: "binary_mask", "uncompressed_rle" or "coco_rle".
         mode: "entities" (E-SAM: no two masks overlap), "amg" (SamAutomaticMaskGenerator itself, or for a model of SAM 2
             SAM2AutomaticMaskGenerator; needs SAM), or "object" (E-SAM's object-level masks before refinement, which may
             overlap).
-        use_m2m, multimask_output, mask_threshold: SAM2AutomaticMaskGenerator's; only False, True and 0.
+        use_m2m, multimask_output, mask_threshold: SAM2AutomaticMaskGenerator's; in mode "amg" only False, True and 0.
         config: E-SAM's thresholds, over which arguments given here prevail.
         device, dtype: for a model object, which is copied as it is now; None: where and in what it is, or in
             float32 where that does not serve (float64, and float16 on a CPU).
         backend: of the operations; see `Esam`.
 
+    Arguments that a mode has no use for may be given all the same, as public code does: a UserWarning names them.
+
     Raises:
-        TypeError, ValueError: an argument that cannot be used, or not in this mode; the message names it.
+        TypeError, ValueError: an argument that cannot be used; the message names it.
     """
+
+    __slots__ = (
+        "_esam",
+        "_predictor",
+        "_sam",
+        "_settings",
+        "mode",
+        "output_mode",
+        "segmenter",
+    )  # setting another one is an error
 
     def __init__(
         self,
@@ -94,53 +112,64 @@ class EsamMaskGenerator:
     ) -> None:
         _check.choice("mode", mode, MODES)
         _check.choice("output_mode", output_mode, export.OUTPUT_MODES)
-        if _check.flag("use_m2m", use_m2m):
-            raise ValueError("use_m2m must be False: sam2's second pass, from mask to mask, is not offered")
-        if not _check.flag("multimask_output", multimask_output):
-            raise ValueError("multimask_output must be True: one mask a point, where sam2 gives three, is not offered")
-        if _real("mask_threshold", mask_threshold) != 0.0:
-            raise ValueError(f"mask_threshold must be 0.0, the logit at which masks end, got {mask_threshold!r}")
+        _check.flag("use_m2m", use_m2m)
+        _check.flag("multimask_output", multimask_output)
+        mask_threshold = _real("mask_threshold", mask_threshold)
+        layers = _whole("crop_n_layers", crop_n_layers, 0, MAX_CROP_LAYERS)
+        downscale = _whole("crop_n_points_downscale_factor", crop_n_points_downscale_factor, 1)
+        stability_score_offset = _real("stability_score_offset", stability_score_offset)
+        box_nms_thresh = _real("box_nms_thresh", box_nms_thresh)
+        crop_nms_thresh = _real("crop_nms_thresh", crop_nms_thresh)
+        crop_overlap_ratio = _real("crop_overlap_ratio", crop_overlap_ratio)
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode
         self.output_mode = output_mode
-        self.segmenter = _segmenter(model, device, dtype)
+        self.segmenter = _segmenter(model, device, dtype, backend)
         self._sam = model if self.segmenter is not model and hasattr(model, "image_encoder") else None
+        self._predictor: Any = None
         if mode == "amg":
             if config is not None:
                 raise ValueError("config must be None in mode 'amg', which has no use for it")
             if not hasattr(self.segmenter, "official_records"):
                 raise ValueError(f"mode 'amg' needs a SAM model, got the segmenter {self.segmenter.name!r}")
+            if use_m2m:
+                raise ValueError("use_m2m must be False: sam2's second pass, from mask to mask, is not offered")
+            if not multimask_output:
+                raise ValueError(
+                    "multimask_output must be True: one mask a point, where sam2 gives three, is not offered"
+                )
+            if mask_threshold != 0.0:
+                raise ValueError(f"mask_threshold must be 0.0, the logit at which masks end, got {mask_threshold!r}")
             from esam_fast.segmenters.sam.official_amg import AmgSettings
 
-            layers = _whole("crop_n_layers", crop_n_layers, 0, MAX_CROP_LAYERS)
             self._settings = AmgSettings(
-                point_grids=_point_grids(points_per_side, point_grids, layers, crop_n_points_downscale_factor),
+                point_grids=_point_grids(points_per_side, point_grids, layers, downscale),
                 crop_n_layers=layers,
                 points_per_batch=_whole("points_per_batch", points_per_batch, 1),
                 pred_iou_thresh=_threshold("pred_iou_thresh", pred_iou_thresh, self.segmenter.score_threshold),
                 stability_score_thresh=_threshold(
                     "stability_score_thresh", stability_score_thresh, self.segmenter.stability_threshold
                 ),
-                stability_score_offset=_real("stability_score_offset", stability_score_offset),
-                box_nms_thresh=_real("box_nms_thresh", box_nms_thresh),
-                crop_nms_thresh=_real("crop_nms_thresh", crop_nms_thresh),
-                crop_overlap_ratio=_real("crop_overlap_ratio", crop_overlap_ratio),
                 min_mask_region_area=_whole("min_mask_region_area", min_mask_region_area, 0),
+                stability_score_offset=stability_score_offset,
+                box_nms_thresh=box_nms_thresh,
+                crop_nms_thresh=crop_nms_thresh,
+                crop_overlap_ratio=crop_overlap_ratio,
             )
             return
-        if points_per_side is None:
-            raise ValueError(f"point_grids must be None in mode {mode!r}, whose points lie on a grid of its own")
-        if crop_n_layers:
-            warnings.warn(
-                f"crop_n_layers and what goes with it are not used in mode {mode!r}, which works on the whole image",
-                stacklevel=2,
-            )
-        if stability_score_offset != 1.0:
-            raise ValueError(f"stability_score_offset must be 1.0 in mode {mode!r}, got {stability_score_offset!r}")
+        given = {
+            "stability_score_offset": stability_score_offset, "box_nms_thresh": box_nms_thresh,
+            "crop_n_layers": layers, "crop_nms_thresh": crop_nms_thresh, "crop_overlap_ratio": crop_overlap_ratio,
+            "crop_n_points_downscale_factor": downscale, "point_grids": None if point_grids is None else "given",
+            "use_m2m": use_m2m, "multimask_output": multimask_output, "mask_threshold": mask_threshold,
+        }  # fmt: skip
+        unused = [name for name, value in given.items() if value != _WITHOUT_USE[name]]
+        if unused:
+            warnings.warn(f"not used in mode {mode!r}: {', '.join(unused)}", stacklevel=2)
         config = _with_arguments(
             EsamConfig() if config is None else config,
-            _given(points_per_side, _whole, "points_per_side", 1),
+            None if points_per_side is None else _given(points_per_side, _whole, "points_per_side", 1),
             _given(pred_iou_thresh, _real, "pred_iou_thresh"),
             _given(stability_score_thresh, _real, "stability_score_thresh"),
             _given(min_mask_region_area, _whole, "min_mask_region_area", 0),
@@ -169,15 +198,17 @@ class EsamMaskGenerator:
 
     @property
     def predictor(self) -> Any:
-        """SamPredictor or SAM2ImagePredictor around the model, as the official generators offer it.
+        """SamPredictor or SAM2ImagePredictor around the model, always the same, as the official generators offer it.
 
         Raises:
             AttributeError: the segmenter is not around a model of segment_anything's or sam2's parts.
         """
         if self._sam is None:
             raise AttributeError(f"no predictor: {self.segmenter.name!r} was not given as a SAM model")
-        segmenter: Any = self.segmenter
-        return segmenter.official_predictor(self._sam)
+        if self._predictor is None:
+            segmenter: Any = self.segmenter
+            self._predictor = segmenter.official_predictor(self._sam)
+        return self._predictor
 
     def _amg(self, image: NDArray[np.uint8]) -> list[Record]:
         segmenter: Any = self.segmenter
@@ -205,13 +236,13 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
-            yield EntityMap._made(
+            yield EntityMap._unchecked(
                 labels=labels, scores=one.scores, areas=areas, boxes=boxes, points=one.points,
                 stability=one.stability, timings={}, grid=session.grid,
             )  # fmt: skip
 
 
-def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
+def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str | None) -> Segmenter:
     """The model itself, or SamSegmenter or Sam2Segmenter around a model object."""
     kind: Any = None
     encoded = hasattr(model, "image_encoder") or hasattr(model, "vision_encoder")  # segment_anything's, transformers'
@@ -231,7 +262,7 @@ def _segmenter(model: Any, device: str | None, dtype: str | None) -> Segmenter:
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
         serves = own in ("float32", "bfloat16") or (own == "float16" and not str(device).startswith("cpu"))
-        return kind(model, device, dtype or (own if serves else "float32"))
+        return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
     if device is not None or dtype is not None:
@@ -247,7 +278,6 @@ def _point_grids(
 
     if per_side is not None:
         per_side = _whole("points_per_side", per_side, 1, MAX_POINTS_PER_SIDE)
-        downscale = _whole("crop_n_points_downscale_factor", downscale, 1)
         counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
         if counts[-1] == 0:
             raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
@@ -272,12 +302,12 @@ def _real(name: str, value: Any) -> float:
     return _check.real(name, value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
-def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
+def _given(value: object, check: Callable[..., Any], name: str, *limits: int) -> Any:
     """An argument, checked, or None where it was left out."""
     return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
 
 
-def _threshold(name: str, value: Any, own: float) -> float:
+def _threshold(name: str, value: object, own: float) -> float:
     """A number, or the segmenter's own where it was left out."""
     return own if isinstance(value, _Number) else _real(name, value)
 

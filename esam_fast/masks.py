@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check
 from esam_fast._arrays import Array, Device
 from esam_fast._limits import MAX_MASKS
+from esam_fast.grid import Float as Float
+from esam_fast.grid import Int as Int
 from esam_fast.grid import MaskGrid as MaskGrid
 
 Bool = NDArray[np.bool_]
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
 Labels = NDArray[np.int32]
 
 
@@ -44,13 +44,13 @@ class PackedMasks:
 
     def __post_init__(self) -> None:
         shape = _check.plane("shape", self.shape)
-        words, n = self.words, len(self.words) if hasattr(self.words, "__len__") else 0
-        words = _check.either("words", words, np.uint64, (n, words_per_mask(shape)))
+        words = checked_words(self.words, shape)
+        n = len(words)
         given = {
             "area": _check.array("area", self.area, np.int64, (n,)),
             "box": _check.array("box", self.box, np.int32, (n, 4)),
         }
-        area, box = measured(words, shape)
+        area, box = measure_words(words, shape, None)
         for name, own in (("area", area), ("box", box)):
             wrong = np.nonzero(given[name] != own)[0]
             if wrong.size:
@@ -70,8 +70,8 @@ class PackedMasks:
         self._set(**state)  # a copy's arrays are read-only, too
 
     @classmethod
-    def _known(cls, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> PackedMasks:
-        """Masks that a kernel made, or rows of such: nothing is checked."""
+    def _unchecked(cls, words: Array, area: Int, box: NDArray[np.int32], shape: tuple[int, int]) -> PackedMasks:
+        """Masks whose parts are known to fit: a kernel made them, or they are rows of such."""
         masks = object.__new__(cls)
         masks._set(words, area, box, shape)
         return masks
@@ -94,27 +94,26 @@ class PackedMasks:
     def from_words(cls, words: Array, shape: tuple[int, int], *, backend: str | None = None) -> PackedMasks:
         """Masks from their words: areas and boxes are measured; see `ops.measure`, also for what it raises."""
         shape = _check.plane("shape", shape)
-        words = _check.either("words", words, np.uint64, ("N", words_per_mask(shape)))
-        return cls._known(words, *measured(words, shape, backend), shape)
+        return cls._measured(checked_words(words, shape), shape, backend)
 
     @classmethod
     def _measured(cls, words: Array, shape: tuple[int, int], backend: str | None) -> PackedMasks:
-        """Masks from words that a kernel made."""
-        return cls._known(words, *_measure(words, shape, backend), shape)
+        """Masks from words of the right form, which are measured."""
+        return cls._unchecked(words, *measure_words(words, shape, backend), shape)
 
     @classmethod
     def empty(cls, shape: tuple[int, int], device: Device = None) -> PackedMasks:
         """No masks on a grid of this shape, in NumPy or on a torch device; raises as `to`."""
         shape = _check.plane("shape", shape)
         words = _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), _placed(device))
-        return cls._known(words, np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape)
+        return cls._unchecked(words, np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape)
 
     @classmethod
     def concatenate(cls, parts: list[PackedMasks]) -> PackedMasks:
         """The masks of all parts, in order, on their common grid (at least one part)."""
         for i, part in enumerate(parts):
             check_masks(f"parts[{i}]", part, parts[0])
-        return cls._known(
+        return cls._unchecked(
             _arrays.concatenate([p.words for p in parts]),
             np.concatenate([p.area for p in parts]),
             np.concatenate([p.box for p in parts]),
@@ -142,7 +141,7 @@ class PackedMasks:
     @property
     def device(self) -> Device:
         """None for masks in NumPy, else the torch device of their words."""
-        return _arrays.place(self.words)
+        return _arrays.device_of(self.words)
 
     def to(self, device: Device) -> PackedMasks:
         """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu").
@@ -151,7 +150,7 @@ class PackedMasks:
             TypeError: device is no name. ValueError: there is no such device here.
         """
         words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, _placed(device))
-        return PackedMasks._known(words, self.area, self.box, self.shape)
+        return PackedMasks._unchecked(words, self.area, self.box, self.shape)
 
     def to_labels(self) -> Labels:
         """Label map int32 [h, w] of disjoint masks: the index of the mask that holds each pixel, -1 where none does."""
@@ -188,7 +187,7 @@ class PackedMasks:
     def take(self, indices: NDArray[Any]) -> PackedMasks:
         """The masks at these indices (integers, or a bool per mask)."""
         rows = _check.rows("indices", indices, len(self))
-        return PackedMasks._known(_arrays.take(self.words, rows), self.area[rows], self.box[rows], self.shape)
+        return PackedMasks._unchecked(_arrays.take(self.words, rows), self.area[rows], self.box[rows], self.shape)
 
     def painted(self, covered: PackedMasks | None = None, *, backend: str | None = None) -> PackedMasks:
         """Masks in order, each without the pixels of those before it, nor of `covered`, one mask on the same grid."""
@@ -210,7 +209,7 @@ class PackedMasks:
         return len(self.words)
 
 
-def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
+def check_masks(name: str, value: object, like: PackedMasks | None = None) -> PackedMasks:
     """PackedMasks, on the grid of `like`, and where it lives, if given.
 
     Raises:
@@ -226,17 +225,23 @@ def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> Packe
     return value
 
 
-def measured(words: Array, shape: tuple[int, int], backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
-    """Areas and boxes of words of the right shape and dtype; pad bits are refused."""
+def checked_words(words: object, shape: tuple[int, int]) -> Array:
+    """Words of masks on a grid of this shape, contiguous.
+
+    Raises:
+        TypeError: wrong dtype. ValueError: wrong shape, or a pad bit that is set.
+    """
+    checked = _check.array_or_tensor("words", words, np.uint64, ("N", words_per_mask(shape)))
     pixels = shape[0] * shape[1]
-    if pixels % 64 and len(words):
-        wrong = np.flatnonzero(_arrays.host_words(words[:, -1]) >> np.uint64(pixels % 64))
+    if pixels % 64 and len(checked):
+        wrong = np.flatnonzero(_arrays.host_words(checked[:, -1]) >> np.uint64(pixels % 64))
         if wrong.size:
             raise ValueError(f"words[{wrong[0]}] must have no bit set beyond its {pixels} pixels (pad bits are 0)")
-    return _measure(words, shape, backend)
+    return checked
 
 
-def _measure(words: Array, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
+def measure_words(words: Array, shape: tuple[int, int], backend: str | None) -> tuple[Int, NDArray[np.int32]]:
+    """Area int64 [N] and box int32 [N, 4] of words of the right form."""
     area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
     _backend.run("packing.measure", backend, words, *shape, out=(area, box))
     return area, box

@@ -30,8 +30,8 @@ class Session:
 
     def __init__(self, segmenter: Segmenter, image: NDArray[np.uint8], backend: str | None = None) -> None:
         self._segmenter = segmenter
-        self._home = _backend.home(backend)
-        self._device: Device = self._home  # where the answers' masks live
+        self._wanted = _backend.device_for(backend)
+        self._device: Device = self._wanted  # where the answers' masks live
         self._embedding = segmenter.embed(image)
         check_embedding(segmenter, self._embedding, image)
         self.grid: MaskGrid = self._embedding.grid
@@ -43,8 +43,8 @@ class Session:
             return PointMasks.empty(self.grid.shape, self._device)
         answer = self._segmenter.masks(self._embedding, points, min_score=min_score)
         answer = check_answer(self._segmenter, answer, self.grid, len(points))
-        if self._home is not None and answer.masks.device is None:
-            answer = replace(answer, masks=answer.masks.to(self._home))
+        if self._wanted is not None and answer.masks.device is None:
+            answer = replace(answer, masks=answer.masks.to(self._wanted))
         self._device = answer.masks.device
         return answer
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 
 from esam_fast import PackedMasks
-from esam_fast._backend import BACKENDS, BackendUnavailable, available, home
+from esam_fast._backend import BACKENDS, BackendUnavailable, available, device_for
 
 COUNTS = (0, 1, 63, 64, 65, 300)
 SHAPES = ((9, 7), (13, 21), (8, 16), (33, 40))  # 63 pixels; 273; two whole words; 1320
@@ -89,7 +89,7 @@ def refuses_unknown_backends(call: Callable[[str], Any]) -> None:
 
 def is_emulated(backend: str) -> bool:
     """Whether the CUDA kernels are run by the emulation, thread by thread."""
-    return backend == "cuda" and home(backend) is None
+    return backend == "cuda" and device_for(backend) is None
 
 
 @st.composite

@@ -74,7 +74,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_backend, "_is_here", lambda name: name == "cuda" or is_here(name))
         patch.setitem(_backend._RUN, "cuda", lambda file, name, *arguments: kernels.run(name, *arguments))
-        patch.setitem(_backend._HOMES, "cuda", None)
+        patch.setitem(_backend._DEVICES, "cuda", None)
         yield "cuda"
 
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ def entity_map(labels: np.ndarray) -> EntityMap:
     """An EntityMap of a label map whose labels 1..K all occur."""
     labels = np.asarray(labels, np.int32)
     count = int(labels.max())
-    where = [np.argwhere(labels == k + 1) for k in range(count)]
+    order = np.argsort(labels, axis=None, kind="stable")  # pixels by label, in raster order
+    starts = np.searchsorted(labels.ravel()[order], np.arange(1, count + 2))
+    where = [np.stack(np.divmod(order[first:last], labels.shape[1]), axis=1) for first, last in pairwise(starts)]
     boxes = [[*w.min(0)[::-1], *(w.max(0)[::-1] + 1)] for w in where]
     return EntityMap(
         labels=labels,

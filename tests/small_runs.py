@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +60,7 @@ def segment(photos: Path) -> Callable[..., list[Entry]]:
             for entry in work.each(manifest.undone(jobs, outputs)):
                 manifest.add(entry)
                 done.append(entry)
+            manifest.end()
             return done
         finally:
             manifest.close()
@@ -65,7 +68,14 @@ def segment(photos: Path) -> Callable[..., list[Entry]]:
     return run
 
 
+def entries(manifest: Path) -> list[dict[str, Any]]:
+    """The lines of a manifest that tell of images."""
+    lines = map(json.loads, manifest.read_text().splitlines())
+    return [line for line in lines if "ended" not in line]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file but the manifests, in which times are."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jsonl")
+    """Every file but those in which times are: the manifests, and times.js of the report."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    found = (path for path in found if path.suffix != ".jsonl" and path.name != "times.js")
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}

@@ -67,7 +67,7 @@ def test_refusals_of_masks() -> None:
         PackedMasks.from_bool(np.zeros((1, 2, 2), np.uint8))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"masks must have shape \[N, h, w\], got \[2, 2\]"):
         PackedMasks.from_bool(np.zeros((2, 2), np.bool_))
-    with pytest.raises(ValueError, match=r"words must have shape \[1, 2\], got \[1, 1\]"):
+    with pytest.raises(ValueError, match=r"words must have shape \[N, 2\], got \[1, 1\]"):
         PackedMasks(np.zeros((1, 1), np.uint64), np.zeros(1, np.int64), np.zeros((1, 4), np.int32), (9, 9))
     three = PackedMasks.from_bool(np.ones((3, 2, 2), np.bool_))
     one = np.zeros((1, 3), np.float32)

@@ -48,9 +48,9 @@ ESAM_HD inline CommonWords common_words(const Masks& a, std::int64_t i, const Ma
 // The words of a mask's own bits.
 ESAM_HD inline CommonWords own_words(const Masks& masks, std::int64_t i) { return common_words(masks, i, masks, i); }
 
-// Whether a guide with these votes and this score comes before another: more votes, higher score, lower index.
-ESAM_HD inline bool leads(std::int64_t votes, float score, std::int64_t index, std::int64_t other_votes,
-                          float other_score, std::int64_t other) {
+// Whether a guide wins a vote against another: more votes, then higher score, then lower index.
+ESAM_HD inline bool wins(std::int64_t votes, float score, std::int64_t index, std::int64_t other_votes,
+                         float other_score, std::int64_t other) {
   if (votes != other_votes) return votes > other_votes;
   return score > other_score || (score == other_score && index < other);
 }
@@ -69,7 +69,7 @@ ESAM_HD inline Tap tap(std::int64_t i, std::int64_t image, double content, int c
   return {low, low + 1 < count ? low + 1 : count - 1, static_cast<float>(g - low)};
 }
 
-// Between two values, in float32 and this order of steps on every backend (no fused multiply-add).
-ESAM_HD inline float between(float a, float b, float t) { return a * (1.0f - t) + b * t; }
+// Linear interpolation in float32, in this order of steps on every backend (no fused multiply-add).
+ESAM_HD inline float blend(float a, float b, float t) { return a * (1.0f - t) + b * t; }
 
 }  // namespace esam

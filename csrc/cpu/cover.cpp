@@ -7,7 +7,7 @@
 
 namespace esam {
 
-// given [stride]: what is covered at the start; picks, gains [n]. Returns the number of picks.
+// order [n]; given [stride]: what is covered at the start; picks, gains [n]. Returns the number of picks.
 std::int64_t greedy_cover(const Masks& masks, const std::int64_t* order, const std::uint64_t* given, double min_gain,
                           std::int64_t* picks, std::int64_t* gains) {
   std::vector<std::uint64_t> covered(given, given + masks.stride());

@@ -67,7 +67,7 @@ void draw_labels(Array<const float, 3> planes, const std::int32_t* box, int rows
         simd().blend(plane + static_cast<std::size_t>(ys.low[y]) * w + from,
                      plane + static_cast<std::size_t>(ys.high[y]) * w + from, ys.t[y], to - from, row.data() + from);
         for (std::int64_t x = span.x0; x < span.x1; ++x) {
-          const float v = between(row[xs.low[x]], row[xs.high[x]], xs.t[x]);
+          const float v = blend(row[xs.low[x]], row[xs.high[x]], xs.t[x]);
           const bool wins = v > best[x];
           best[x] = wins ? v : best[x];
           label[x] = wins ? static_cast<std::int32_t>(k + 1) : label[x];

@@ -96,6 +96,7 @@ void claim(const Masks& masks, const std::int64_t* order, double least, const Cl
 
 }  // namespace
 
+// order [n], thresholds [n], keep [n]
 void nms(const Masks& masks, const std::int64_t* order, const double* thresholds, bool* keep) {
   std::vector<std::int64_t> leader(masks.n);
   const double least = masks.n > 0 ? *std::min_element(thresholds, thresholds + masks.n) : 0.0;
@@ -103,6 +104,7 @@ void nms(const Masks& masks, const std::int64_t* order, const double* thresholds
   for (std::int64_t i = 0; i < masks.n; ++i) keep[i] = leader[i] == i;
 }
 
+// order [n], representative [n]
 void cluster_masks(const Masks& masks, const std::int64_t* order, double threshold, std::int64_t* representative) {
   claim(masks, order, threshold, [&](std::int64_t, double value) { return value >= threshold; }, representative);
 }

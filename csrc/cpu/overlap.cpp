@@ -39,7 +39,7 @@ class Ballot {
       }
     std::int64_t best = -1;
     for (const std::int64_t g : voted) {
-      if (best < 0 || leads(counts[g], scores[g], g, counts[best], scores[best], best)) best = g;
+      if (best < 0 || wins(counts[g], scores[g], g, counts[best], scores[best], best)) best = g;
     }
     for (const std::int64_t g : voted) counts[g] = 0;
     return best;
@@ -53,14 +53,15 @@ class Ballot {
 
 }  // namespace
 
-// point_pixel, point_guide [points]; words [n, stride], area [n]: of the masks afterwards
+// order, scores [n]; point_pixel, point_guide [points], -1: no vote; guide_scores [guides]; words [n, stride]: of the
+// masks afterwards
 void split_overlaps(const Masks& given, const std::int64_t* order, Array<const std::int64_t, 1> point_pixel,
                     const std::int64_t* point_guide, const float* scores, const Masks& guides,
-                    const float* guide_scores, double delta, double score_margin, std::uint64_t* words,
-                    std::int64_t* area) {
+                    const float* guide_scores, double delta, double score_margin, std::uint64_t* words) {
   std::copy_n(given.words, given.n * given.stride(), words);
-  std::copy_n(given.area, given.n, area);
-  const Masks masks{words, area, given.box, given.n, given.h, given.w};  // as they stand; the boxes may be too large
+  std::vector<std::int64_t> area(given.area, given.area + given.n);
+  const Masks masks{words,   area.data(), given.box,
+                    given.n, given.h,     given.w};  // as they stand; the boxes may be too large
   const Ballot ballot(point_pixel.data, point_guide, point_pixel.shape[0], masks.stride());
   std::vector<std::int64_t> counts(guides.n, 0);
   for (std::int64_t i = 0; i < masks.n; ++i)

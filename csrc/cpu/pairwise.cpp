@@ -57,15 +57,18 @@ void for_pairs(const Masks& a, const Masks& b, T* out, const Value& value) {
 
 }  // namespace
 
+// out [a.n, b.n]
 void intersections(const Masks& a, const Masks& b, std::int32_t* out) {
   for_pairs(a, b, out, [](std::int64_t, std::int64_t, std::int64_t inter) { return static_cast<std::int32_t>(inter); });
 }
 
+// out [a.n, b.n]
 void mask_iou(const Masks& a, const Masks& b, double* out) {
   for_pairs(a, b, out,
             [&](std::int64_t i, std::int64_t j, std::int64_t inter) { return iou(inter, a.area[i], b.area[j]); });
 }
 
+// best, index [a.n]; 0 and -1 without a mask in b
 void max_iou(const Masks& a, const Masks& b, double* best, std::int64_t* index) {
   parallel_for(a.n, worth(5.0 * b.n), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t i = first; i < last; ++i) {

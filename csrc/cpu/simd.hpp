@@ -28,7 +28,7 @@ struct Simd {
                     std::int32_t* out);
   // Bit i % 64 of bits[i / 64] = v[i] > 0, i < n, the rest of the last word 0; and v against -offset and offset.
   Above (*above)(const float* v, int n, float offset, std::uint64_t* bits);
-  // out[i] = left[i] * (1 - t) + right[i] * t, i < n, in float32 without fused multiply-add.
+  // out[i] = blend(left[i], right[i], t) of common/rules.hpp, i < n.
   void (*blend)(const float* left, const float* right, float t, int n, float* out);
 };
 

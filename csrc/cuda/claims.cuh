@@ -39,7 +39,7 @@ template <class Claims>
 const std::uint64_t* claim_matrix(const char* name, const Context& context, const Masks& masks,
                                   const std::int64_t* order, const Claims& claims) {
   const std::int64_t words = tiles(masks.n, 64);
-  std::uint64_t* bits = context.room<std::uint64_t>(masks.n * words);
+  std::uint64_t* bits = context.workspace<std::uint64_t>(masks.n * words);
   launch(name, &claim_bits<Claims>, tiles(masks.n * words * 2, claim_warps), 32 * claim_warps, context, masks, order,
          claims, 2 * words, reinterpret_cast<std::uint32_t*>(bits));
   return bits;

@@ -18,14 +18,14 @@ inline void check(cudaError_t code, const char* call) {
                              cudaGetErrorString(code));
 }
 
-// Python's device, its current stream, and memory that lives until the call's work is done.
+// Python's device, its current stream, and workspace on the device that lives until the call's work is done.
 struct Context {
   int device;
   cudaStream_t stream;
   std::function<void*(std::size_t)> allocate;
 
   template <class T>
-  T* room(std::int64_t n) const {
+  T* workspace(std::int64_t n) const {
     return static_cast<T*>(allocate(static_cast<std::size_t>(n > 0 ? n : 1) * sizeof(T)));
   }
   // A copy on the device of n items.
@@ -36,8 +36,8 @@ struct Context {
   }
 };
 
-// Every pointer and array of these is the device's. What they do is asynchronous, in the order of the context's stream
-// (greedy_cover alone waits, for the number it returns).
+// Every pointer and array of these is the device's. What they do is asynchronous, in the order of the context's stream;
+// one that returns a number waits for it.
 using Kernels = Registry<const Context&>;
 
 }  // namespace esam::cuda

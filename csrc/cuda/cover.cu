@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(threads)
       const bool beaten = bound[k] <= best_gain;
       __syncwarp();  // everyone has read the bound
       if (beaten) continue;
-      const CommonWords own = common_words(masks, order[k], masks, order[k]);
+      const CommonWords own = own_words(masks, order[k]);
       const std::uint64_t* mask = masks.mask(order[k]);
       int gain = 0;
       for (std::size_t word = own.first + lane; word < own.last; word += 32)
@@ -53,9 +53,10 @@ __global__ void __launch_bounds__(threads)
 std::int64_t greedy_cover(const Context& context, const Masks& masks, const std::int64_t* order,
                           const std::uint64_t* given, double min_gain, std::int64_t* picks, std::int64_t* gains) {
   if (masks.n == 0) return 0;
-  std::int64_t* picked = context.room<std::int64_t>(1);
+  std::int64_t* picked = context.workspace<std::int64_t>(1);
   launch("greedy_cover", &cover, 1, threads, context, masks, order, given, min_gain,
-         context.room<std::uint64_t>(masks.stride()), context.room<std::int64_t>(masks.n), picks, gains, picked);
+         context.workspace<std::uint64_t>(masks.stride()), context.workspace<std::int64_t>(masks.n), picks, gains,
+         picked);
   std::int64_t count = 0;
   check(cudaMemcpyAsync(&count, picked, sizeof count, cudaMemcpyDeviceToHost, context.stream),
         "greedy_cover: cudaMemcpyAsync");

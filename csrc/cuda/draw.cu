@@ -47,8 +47,7 @@ __global__ void __launch_bounds__(threads)
       if (x.high < b[0] || x.low >= b[2] || y.high < b[1] || y.low >= b[3]) continue;
       const float* top = planes + (static_cast<std::size_t>(listed[k]) * h + y.low) * w;
       const float* bottom = top + static_cast<std::ptrdiff_t>(y.high - y.low) * w;
-      const float value =
-          between(between(top[x.low], bottom[x.low], y.t), between(top[x.high], bottom[x.high], y.t), x.t);
+      const float value = blend(blend(top[x.low], bottom[x.low], y.t), blend(top[x.high], bottom[x.high], y.t), x.t);
       if (value > best) best = value, label = listed[k] + 1;
     }
     __syncthreads();
@@ -85,7 +84,7 @@ __global__ void tally(const std::int32_t* labels, std::int64_t h, std::int64_t w
   }
 }
 
-__global__ void close(std::int64_t n, const std::int64_t* area, std::int32_t* box) {
+__global__ void zero_boxes_of_absent(std::int64_t n, const std::int64_t* area, std::int32_t* box) {
   const std::int64_t k = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
   if (k < n && area[k] == 0) box[4 * k] = box[4 * k + 1] = 0;
 }
@@ -109,7 +108,7 @@ void measure_labels(const Context& context, Array<const std::int32_t, 2> labels,
   launch("measure_labels: clear", &clear, tiles(n, threads), threads, context, n, area, box);
   launch("measure_labels: tally", &tally, tiles(h * pieces, threads), threads, context, labels.data, h, w, n, pieces,
          area, box);
-  launch("measure_labels: close", &close, tiles(n, threads), threads, context, n, area, box);
+  launch("measure_labels: zero boxes", &zero_boxes_of_absent, tiles(n, threads), threads, context, n, area, box);
 }
 
 ESAM_KERNEL(draw_labels);

@@ -65,8 +65,8 @@ void greedy(const char* name, const Context& context, const Masks& masks, const 
   if (masks.n == 0) return;
   const std::uint64_t* bits = claim_matrix(name, context, masks, order, claims);
   const std::int64_t words = tiles(masks.n, 64);
-  launch(name, &scan<Result>, 1, scan_threads, context, bits, order, masks.n, words, context.room<std::uint64_t>(words),
-         result);
+  launch(name, &scan<Result>, 1, scan_threads, context, bits, order, masks.n, words,
+         context.workspace<std::uint64_t>(words), result);
 }
 
 }  // namespace

@@ -28,18 +28,19 @@ struct Ballot {
   const std::int64_t *pixel, *guide;  // [n]
   std::int64_t n;
   const float* scores;  // [guides]
-  int* counts;          // [guides], all zero between elections
+  int* counts;          // [guides], all zero between votes
 };
 
-__device__ std::int64_t leader(const Ballot& ballot, std::int64_t a, std::int64_t b) {
+// The one of two guides that wins; -1: none.
+__device__ std::int64_t winner(const Ballot& ballot, std::int64_t a, std::int64_t b) {
   if (a < 0 || b < 0) return a < 0 ? b : a;
-  const bool stays = leads(ballot.counts[a], ballot.scores[a], a, ballot.counts[b], ballot.scores[b], b);
-  return stays ? a : b;
+  const bool a_wins = wins(ballot.counts[a], ballot.scores[a], a, ballot.counts[b], ballot.scores[b], b);
+  return a_wins ? a : b;
 }
 
 // The guide with most votes among the points in both masks; -1 without a vote.
-__device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, const std::uint64_t* b,
-                              std::int64_t* part) {
+__device__ std::int64_t winner(const Ballot& ballot, const std::uint64_t* a, const std::uint64_t* b,
+                               std::int64_t* part) {
   const auto votes = [&](std::int64_t point) {
     const std::int64_t pixel = ballot.pixel[point];
     return ballot.guide[point] >= 0 && ((a[pixel / 64] & b[pixel / 64]) >> (pixel % 64) & 1);
@@ -49,14 +50,14 @@ __device__ std::int64_t elect(const Ballot& ballot, const std::uint64_t* a, cons
   __syncthreads();
   std::int64_t best = -1;
   for (std::int64_t point = threadIdx.x; point < ballot.n; point += threads)
-    if (votes(point)) best = leader(ballot, best, ballot.guide[point]);
+    if (votes(point)) best = winner(ballot, best, ballot.guide[point]);
   for (int step = 16; step > 0; step /= 2) {
     const long long other = __shfl_xor_sync(full, static_cast<long long>(best), step);
-    best = leader(ballot, best, other);
+    best = winner(ballot, best, other);
   }
   if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = best;
   __syncthreads();
-  for (int k = 0; k < warps; ++k) best = leader(ballot, best, part[k]);
+  for (int k = 0; k < warps; ++k) best = winner(ballot, best, part[k]);
   __syncthreads();
   for (std::int64_t point = threadIdx.x; point < ballot.n; point += threads)
     if (votes(point)) atomicAdd(ballot.counts + ballot.guide[point], -1);
@@ -84,7 +85,7 @@ __global__ void __launch_bounds__(threads)
         const bool p_outranks = outranks(scores[p], scores[q], score_margin);
         std::int64_t guide = -1;
         if (!p_outranks && !(share(common, p_area > q_area ? p_area : q_area) < delta))
-          guide = elect(ballot, masks.mask(p), masks.mask(q), best);
+          guide = winner(ballot, masks.mask(p), masks.mask(q), best);
         bool p_loses = !p_outranks && p_area > q_area;
         if (guide >= 0) {
           const std::uint64_t* guide_mask = guides.mask(guide);
@@ -108,14 +109,16 @@ __global__ void __launch_bounds__(threads)
 void split_overlaps(const Context& context, const Masks& given, const std::int64_t* order,
                     Array<const std::int64_t, 1> point_pixel, const std::int64_t* point_guide, const float* scores,
                     const Masks& guides, const float* guide_scores, double delta, double score_margin,
-                    std::uint64_t* words, std::int64_t* area) {
+                    std::uint64_t* words) {
   if (given.n == 0) return;
+  std::int64_t* area = context.workspace<std::int64_t>(given.n);
   context.copy(given.words, given.n * given.stride(), words);
   context.copy(given.area, given.n, area);
   const Masks masks{words, area, given.box, given.n, given.h, given.w};  // as they stand; the boxes may be too large
   // Masks only shrink: no overlap appears that was not there at the start.
   const std::uint64_t* overlapping = claim_matrix("split_overlaps", context, masks, order, Overlaps{});
-  const Ballot ballot{point_pixel.data, point_guide, point_pixel.shape[0], guide_scores, context.room<int>(guides.n)};
+  const Ballot ballot{point_pixel.data, point_guide, point_pixel.shape[0], guide_scores,
+                      context.workspace<int>(guides.n)};
   launch("split_overlaps", &split, 1, threads, context, words, area, masks, order, overlapping, scores, guides, ballot,
          delta, score_margin);
 }

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int threads = 256;
 
-// Box and counts of the pixels that one thread sees; `close` combines those of a block.
+// Box and counts of the pixels that one thread sees; `combine` makes those of a block.
 struct Extent {
   int x0 = 1 << 30, y0 = 1 << 30, x1 = 0, y1 = 0;
   int area = 0, high = 0, low = 0;
@@ -23,12 +23,12 @@ struct Shared {
   int x0, y0, x1, y1, area, high, low;
 };
 
-__device__ void open(Shared& shared) {
+__device__ void clear(Shared& shared) {
   if (threadIdx.x == 0) shared = {1 << 30, 1 << 30, 0, 0, 0, 0, 0};
   __syncthreads();
 }
 
-__device__ void close(Shared& shared, const Extent& extent, std::int64_t* area, std::int32_t* box) {
+__device__ void combine(Shared& shared, const Extent& extent, std::int64_t* area, std::int32_t* box) {
   if (extent.area || extent.high || extent.low || extent.y1) {
     atomicMin(&shared.x0, extent.x0);
     atomicMin(&shared.y0, extent.y0);
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(threads)
     pack(const float* logits, int h, int w, int rows, int cols, float offset, std::uint64_t* words, std::int64_t* area,
          std::int32_t* box, float* stability) {
   __shared__ Shared shared;
-  open(shared);
+  clear(shared);
   const std::int64_t i = blockIdx.x, pixels = static_cast<std::int64_t>(h) * w, stride = (pixels + 63) / 64;
   const float* plane = logits + i * pixels;
   const int lane = threadIdx.x % 32;
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(threads)
       }
     if (lane == 0) words[i * stride + word] = half[0] | static_cast<std::uint64_t>(half[1]) << 32;
   }
-  close(shared, extent, area + i, box + 4 * i);
+  combine(shared, extent, area + i, box + 4 * i);
   if (threadIdx.x == 0) stability[i] = static_cast<float>(share(shared.high, shared.low));
 }
 
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(threads)
 __global__ void __launch_bounds__(threads)
     measure_masks(const std::uint64_t* words, int h, int w, std::int64_t* area, std::int32_t* box) {
   __shared__ Shared shared;
-  open(shared);
+  clear(shared);
   const std::int64_t i = blockIdx.x, stride = (static_cast<std::int64_t>(h) * w + 63) / 64;
   Extent extent;
   for (std::int64_t word = threadIdx.x; word < stride; word += threads) {
@@ -95,7 +95,7 @@ __global__ void __launch_bounds__(threads)
       bits &= ~row;
     }
   }
-  close(shared, extent, area + i, box + 4 * i);
+  combine(shared, extent, area + i, box + 4 * i);
 }
 
 }  // namespace

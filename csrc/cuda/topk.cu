@@ -100,7 +100,7 @@ __global__ void shares(const std::int32_t* count, const std::int32_t* centres, s
 void top_k_similarity(const Context& context, Array<const std::int16_t, 2> vectors, std::int64_t k, std::int32_t* index,
                       std::int32_t* value) {
   const std::int64_t n = vectors.shape[0], c = vectors.shape[1];
-  std::int32_t* products = context.room<std::int32_t>(min64(rows, n) * n);
+  std::int32_t* products = context.workspace<std::int32_t>(min64(rows, n) * n);
   const std::int64_t columns = tiles(n, tile);
   for (std::int64_t first = 0; first < n; first += rows) {
     const std::int64_t count = min64(rows, n - first);
@@ -115,7 +115,7 @@ void mask_similarity(const Context& context, Array<const std::int32_t, 2> neighb
                      std::int64_t masks, double* out) {
   const std::int64_t n = neighbours.shape[0], k = neighbours.shape[1];
   constexpr int threads = 256;
-  std::int32_t* count = context.room<std::int32_t>(masks * masks + masks);
+  std::int32_t* count = context.workspace<std::int32_t>(masks * masks + masks);
   std::int32_t* centres = count + masks * masks;
   launch("mask_similarity: clear", &clear, tiles(masks * masks + masks, threads), threads, context, count,
          masks * masks + masks);

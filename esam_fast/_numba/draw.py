@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._jit import Doubles, Floats, Int32s, Int64s, jit, parallel_jit
+from esam_fast._arrays import Doubles, Floats, Int32s, Int64s
+from esam_fast._numba._jit import jit, parallel_jit
 
 
 def _axis(size: int, content: float, limit: int) -> tuple[Int64s, Floats]:
@@ -24,10 +25,10 @@ def _blend(top: Floats, bottom: Floats, weight: np.float32, out: Floats) -> None
 
 
 @jit
-def _raise(
+def _take_larger(
     row: Floats, x_before: Int64s, x_weight: Floats, last: int, label: int, best: Floats, labels: Int32s
 ) -> None:
-    """Where the sample between two columns of the row exceeds what is there, it takes the pixel."""
+    """A pixel gets the label where its sample, between two columns of the row, exceeds the best so far."""
     for x in range(best.size):
         x0 = x_before[x]
         x1 = min(x0 + 1, last)
@@ -62,7 +63,7 @@ def _draw_rows(
                 continue
             from_, to = x_before[left], min(x_before[right - 1] + 2, cols)
             _blend(planes[k, y0, from_:to], planes[k, y1, from_:to], y_weight[y], row[from_:to])
-            _raise(
+            _take_larger(
                 row,
                 x_before[left:right],
                 x_weight[left:right],

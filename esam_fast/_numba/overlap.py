@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._bits import lowest_bit
-from ._jit import Floats, Int64s, Masks, Words, jit
-from ._rules import intersection, iou, word_range
+from esam_fast._arrays import Floats, Int64s, Masks, Words
+from esam_fast._numba._bits import lowest_bit
+from esam_fast._numba._jit import jit
+from esam_fast._numba._rules import intersection, iou, word_range
 
 
 @jit
@@ -77,14 +78,11 @@ def split_overlaps(
     delta: float,
     score_margin: float,
     words: Words,  # [N, W], of the masks afterwards
-    area: Int64s,  # [N]
 ) -> None:
     """Give each overlap to one of its two masks, pair by pair in `order`, until all are disjoint."""
     given, given_area, box, h, w = masks  # the boxes may become larger than the masks
-    for i in range(area.size):
-        area[i] = given_area[i]
-        for k in range(words.shape[1]):
-            words[i, k] = given[i, k]
+    words[:] = given
+    area = given_area.copy()
     guide_words, guide_area, guide_box, _, _ = guides
     start, votes, voted = _by_pixel(point_pixel, point_guide, h * w)
     ballots = np.empty(votes.size, np.int64)

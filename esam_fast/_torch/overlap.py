@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Floats, Int64s, Masks, common, pack, put, tensor, unpack
+from esam_fast._arrays import Array, Floats, Int64s, Masks
+from esam_fast._torch.bits import common, pack, put, tensor, unpack
 
 
 def split_overlaps(
@@ -20,11 +20,10 @@ def split_overlaps(
     delta: float,
     score_margin: float,
     words: Array,  # [N, W], of the masks afterwards
-    area: Int64s,  # [N]
 ) -> None:
     """Give every overlap of two masks to one owner, pair by pair in the order, on the masks' current state."""
     packed, guide_words, guide_area = tensor(masks[0]), tensor(guides[0]), guides[1]
-    area[:], h, w = masks[1], *masks[3:]
+    area, h, w = masks[1].copy(), *masks[3:]
     overlapping = (common(packed, packed, h * w) > 0).cpu().numpy()  # masks only shrink: no new overlap appears
     bits = unpack(packed, h * w)
     voters = point_guide >= 0

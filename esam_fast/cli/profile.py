@@ -127,9 +127,9 @@ def _simulated(debug: bool, model: dict[str, Any]) -> tuple[str, Callable[[NDArr
         if checkpoint is None and weights.find(segmenter) is None:
             from esam_fast.segmenters.sam import untrained
 
-            timed: Any = untrained(segmenter, device, dtype)
+            timed: Any = untrained(segmenter, device, dtype, backend=model["backend"])
         else:
-            timed = load_segmenter(segmenter, checkpoint, device, dtype)
+            timed = load_segmenter(segmenter, checkpoint, device, dtype, backend=model["backend"])
     with run.one_line(click.UsageError, debug):
         Esam(timed, config, model["backend"])  # what cannot be used is told before the first image
     return timed.name, lambda image: Esam(simulated_load(timed, image), config, model["backend"])

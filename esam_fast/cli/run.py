@@ -91,7 +91,7 @@ def load(
 
     config = configure(settings, threads)
     with one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
-        answers = load_segmenter(segmenter, checkpoint, device, dtype)
+        answers = load_segmenter(segmenter, checkpoint, device, dtype, backend=backend)
     with one_line(click.UsageError, debug):
         esam = Esam(answers, config, backend)
     tell_segmenter(answers.name, segmenter, checkpoint, tell or partial(click.echo, err=True))
@@ -152,6 +152,6 @@ def warnings_to(tell: Callable[[str], object]) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """An error in one line."""
-    from esam_fast.runs import errors
+    from esam_fast import _errors
 
-    return errors.reason(error)
+    return _errors.reason(error)

@@ -91,15 +91,17 @@ def segment(
       other formats     each in a folder of its own name
     and for the run:
       coco.json         all images, named relative to INPUT, with integer ids
+                        (panoptic.json and cvat/annotations.xml likewise)
       run.json          what made the results
-      manifest.jsonl    a line an image; what is done there is not done again
+      manifest.jsonl    a line an image, and one at the end of a run; what is done
+                        there is not done again
 
     NAME is the file's path below INPUT, without suffix; images of one folder that would get the same NAME (a.jpg and
     a.png) keep it. Of several INPUTs, names that would be equal get the folders by which they differ. With
     --files-from, NAMEs are relative to INPUT (a folder) or to the folder that all paths share.
 
     A run that was stopped goes on when the same command is given again. Shards may run at the same time and into one
-    folder; then, esam-fast merge DIR makes the files for all images.
+    folder; when all have ended, esam-fast merge DIR makes the files for all images.
 
     Results are no inputs, wherever they lie. What else is passed over in a folder is told.
 
@@ -132,7 +134,7 @@ def segment(
         try:
             found = listing.find(inputs, str(out), teller, listed=listed, shard=part, writes=outputs.beside)
             first = list(itertools.islice(found, 2))
-            if first:
+            if first or (part and not screen.failed):  # a shard without images has ended too
                 if on_cluster:
                     made, each, told = _on_ray(model, options, settings, outputs, out, screen, stack)
                 else:
@@ -144,8 +146,13 @@ def segment(
                 manifest = stack.enter_context(closing(Manifest(out, made, part, overwrite=overwrite)))
                 record.write(out, made, [*inputs, *(job.path for job in first)], **told)
                 _work(each, itertools.chain(first, found), manifest, outputs, stop, screen)
+                manifest.end()
                 if part is None:
                     _collect(out, screen)
+                else:
+                    if not first:
+                        screen.note(f"shard {shard} has none of these images")
+                    screen.note(f"when all shards have ended, esam-fast merge {out} makes the files for all images")
         except (listing.Refused, Conflict) as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt:

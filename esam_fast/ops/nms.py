@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,9 +39,9 @@ def nms(
     return order[keep[order]]
 
 
-def _thresholds(value: Any, n: int) -> NDArray[np.float64]:
+def _thresholds(value: object, n: int) -> NDArray[np.float64]:
     if not isinstance(value, np.ndarray):
-        return np.full(n, _check.unit("thresholds", value))
+        return np.full(n, _check.unit_interval("thresholds", value))
     limits = _check.array("thresholds", value, np.float64, (n,))
     if not ((limits >= 0.0) & (limits <= 1.0)).all():
         raise ValueError(f"thresholds must lie in [0, 1], got {limits.min()} to {limits.max()}")
@@ -70,7 +68,7 @@ def cluster_masks(masks: PackedMasks, scores: Float, threshold: float, *, backen
     """
     n = len(check_masks("masks", masks))
     order = by_score(_check.finite("scores", scores, (n,)))
-    limit = _check.unit("threshold", threshold)
+    limit = _check.unit_interval("threshold", threshold)
     representative = np.empty(n, np.int64)
     run("nms.cluster_masks", backend, masks.raw, order, limit, out=(representative,))
     return representative

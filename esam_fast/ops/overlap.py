@@ -57,11 +57,11 @@ def split_overlaps(
     h, w = masks.shape
     point_pixels = _check.indices("point_pixels", point_pixels, 0, h * w, ("P",))
     point_guides = _check.indices("point_guides", point_guides, -1, g, point_pixels.shape)
-    limit = _check.unit("delta", delta)
+    limit = _check.unit_interval("delta", delta)
     margin = math.inf if score_margin is None else _check.at_least("score_margin", score_margin, 0)
-    words, area = _arrays.empty(masks.words, masks.words.shape, np.uint64), np.empty(n, np.int64)
+    words = _arrays.empty(masks.words, masks.words.shape, np.uint64)
     run(
         "overlap.split_overlaps", backend, masks.raw, order, point_pixels, point_guides, scores, guides.raw,
-        guide_scores, limit, margin, out=(words, area),
+        guide_scores, limit, margin, out=(words,),
     )  # fmt: skip
     return PackedMasks._measured(words, masks.shape, backend)

@@ -9,7 +9,7 @@ from esam_fast import _arrays, _check
 from esam_fast._arrays import Array
 from esam_fast._backend import run
 from esam_fast._limits import MAX_FLOAT32
-from esam_fast.masks import Float, Int, PackedMasks, measured, words_per_mask
+from esam_fast.masks import Float, Int, PackedMasks, checked_words, measure_words, words_per_mask
 
 
 def pack_logits(
@@ -35,7 +35,7 @@ def pack_logits(
         TypeError: wrong dtype. ValueError: wrong shape or range; the message names the argument.
         BackendUnavailable: a backend asked for by name is not here.
     """
-    logits = _check.either("logits", logits, np.float32, ("N", "h", "w"))
+    logits = _check.array_or_tensor("logits", logits, np.float32, ("N", "h", "w"))
     n, h, w = logits.shape
     content = []
     for name, value, limit in (("rows", rows, h), ("cols", cols, w)):
@@ -44,7 +44,7 @@ def pack_logits(
     words = _arrays.empty(logits, (n, words_per_mask((h, w))), np.uint64)
     area, box, stability = np.empty(n, np.int64), np.empty((n, 4), np.int32), np.empty(n, np.float32)
     run("packing.pack_logits", backend, logits, *content, offset, out=(words, area, box, stability))
-    return PackedMasks._known(words, area, box, (h, w)), stability
+    return PackedMasks._unchecked(words, area, box, (h, w)), stability
 
 
 def measure(words: Array, shape: tuple[int, int], *, backend: str | None = None) -> tuple[Int, NDArray[np.int32]]:
@@ -62,4 +62,4 @@ def measure(words: Array, shape: tuple[int, int], *, backend: str | None = None)
         TypeError, ValueError, BackendUnavailable: see `pack_logits`.
     """
     shape = _check.plane("shape", shape)
-    return measured(_check.either("words", words, np.uint64, ("N", words_per_mask(shape))), shape, backend)
+    return measure_words(checked_words(words, shape), shape, backend)

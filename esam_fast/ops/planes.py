@@ -46,7 +46,7 @@ def entity_planes(
     m = len(check_masks("masks", masks))
     check_masks("kept", kept, masks)
     check_masks("entities", entities, masks)
-    logits = _check.finite_either("logits", logits, (m, *masks.shape))
+    logits = _check.finite_array_or_tensor("logits", logits, (m, *masks.shape))
     owner = _check.indices("owner", owner, 0, len(entities), (m,))
     resolve(backend, logits)
     if not _arrays.is_tensor(logits):

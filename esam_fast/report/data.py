@@ -51,7 +51,6 @@ def of_image(image: Image, entities: EntityMap, colours: Image) -> dict[str, Any
         "stability": _rounded(entities.stability, 4),
         "areas": entities.areas.tolist(),
         "boxes": entities.boxes.tolist(),
-        "timings": {name: round(float(seconds), 5) for name, seconds in entities.timings.items()},
         "prompts": {name: int(count) for name, count in entities.prompts.items()},
         "stages": [],
     }

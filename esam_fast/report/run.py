@@ -10,13 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from esam_fast import _check
 from esam_fast._files import Pathish, make_folder, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
-from esam_fast.images import TiffWindows, of_size
+from esam_fast.images import of_size
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.render.large import reduced
 from esam_fast.report import data
@@ -25,6 +22,8 @@ _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "ent
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
 _INDEX = {"title": str, "about": dict}
 _IMAGE = {"key": str, "name": str, "count": int, "thumb": list}
+
+Timings = Mapping[str, float]
 
 
 class Writer:
@@ -42,25 +41,27 @@ class Writer:
 
     def __init__(self, folder: Pathish, title: str, about: Mapping[str, Any] | None = None) -> None:
         self._folder = Path(folder)
+        self._times: dict[str, Timings] = {}
         make_folder(self._folder, "report/images")
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
-    def add(self, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> None:
+    def add(self, name: str, image: Any, entities: EntityMap) -> None:
         """Write the files of one image; one of the same name that is there already is replaced.
 
         Args:
             name: of the image, as the page is to show it; its path below the run's input tells images apart.
-            image: uint8 [H, W, 3] RGB, or a file read by windows.
+            image: what `Esam.segment` takes, or a file read by windows.
             entities: the result on it; its stages are shown if it holds them.
 
         Raises:
             TypeError, ValueError: not such an image. OSError: a file cannot be written.
         """
         add(self._folder, name, image, entities)
+        self._times[name] = entities.timings
 
     def close(self) -> None:
-        """Write the list of all images that are there, those of earlier runs too."""
-        build(self._folder)
+        """Write the list of all images that are there, those of earlier runs too, and the times of what was added."""
+        build(self._folder, times=self._times)
 
     def __enter__(self) -> Writer:
         return self
@@ -71,7 +72,7 @@ class Writer:
         self.close()
 
 
-def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
+def add(folder: Pathish, name: str, image: Any, entities: EntityMap) -> list[str]:
     """Write the files of one image into the folder of a run, as `Writer.add` does; `build` then takes it up.
 
     Returns:
@@ -93,12 +94,18 @@ def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, enti
     return list(contents)
 
 
-def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | None = None) -> None:
-    """Write the page of a run and its list of images from the images' files that are there.
+def build(
+    folder: Pathish,
+    title: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    times: Mapping[str, Timings] | None = None,
+) -> None:
+    """Write the page of a run, its list of images from the images' files that are there, and their times.
 
     Args:
         folder: of the run, in which a `Writer` has worked.
         title, about: of the page, as `Writer` takes them; those that are there already if None.
+        times: seconds of each stage by the images' names; None: none are known.
 
     Raises:
         ValueError: a file in folder/report was not written by a `Writer`; names it. OSError: there is no such folder,
@@ -115,6 +122,8 @@ def build(folder: Pathish, title: str | None = None, about: Mapping[str, Any] | 
     heads.sort(key=lambda image: _natural(image["name"]))
     copy_page(folder, _PAGE)
     write_bytes(index, data.script("index", head, head | {"images": heads}))
+    shown = {key_of(name): _rounded(seconds) for name, seconds in (times or {}).items()}
+    write_bytes(folder / "report" / "times.js", data.script("times", {}, shown))
 
 
 def copy_page(folder: Path, names: tuple[str, ...]) -> None:
@@ -143,6 +152,10 @@ def _head(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
     if not isinstance(head, dict) or any(not isinstance(head.get(field), kind) for field, kind in fields.items()):
         raise ValueError(f"{path}: expected a script that a report's Writer wrote, got {line[:60]!r}")
     return head
+
+
+def _rounded(seconds: Timings) -> dict[str, float]:
+    return {stage: round(float(spent), 4) for stage, spent in seconds.items()}
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -1,9 +1,10 @@
-"""The files for all images of a run, made at its end from those of each: coco.json, cvat/annotations.xml, the page."""
+"""The files for all images of a run, made at its end from those of each, such as coco.json and the page."""
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from esam_fast import _files, report
+from esam_fast._errors import named, reason
 from esam_fast._files import Pathish, within
 from esam_fast.export import CATEGORY, as_json, cvat, yolo
 from esam_fast.runs import record
-from esam_fast.runs.errors import named, reason
-from esam_fast.runs.manifest import Entry, all_in, entry_of, lines
+from esam_fast.runs.listing import Shard
+from esam_fast.runs.manifest import Entry, all_in, entry_of, last_line, lines, path_of
 
 _CHUNK = 20_000  # entries sorted in memory at a time
 
@@ -30,7 +32,7 @@ class Collected:
         images: how many are done.
         made: the files, as paths.
         failed: how many images failed.
-        missing: a line for each shard or file that is not there.
+        missing: a line for each file that is not there.
     """
 
     images: int = 0
@@ -54,7 +56,7 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
     """
     if not all_in(out):
         raise FileNotFoundError(2, "expected a folder of a run, with its manifest, got none", os.fspath(out))
-    found = Collected(missing=_missing_shards(out))
+    found = Collected()
     with ExitStack() as stack:
         entries = _Latest(out, stack)
         kinds: set[str] = set()
@@ -68,6 +70,8 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
         done = _Done(out, entries, found.missing)
         if "coco" in kinds:
             found.made.append(_coco(done))
+        if "panoptic" in kinds:
+            found.made.append(_panoptic(done))
         if "cvat" in kinds:
             found.made.append(_cvat(done))
         if "yolo" in kinds:
@@ -75,25 +79,35 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
             found.made.append(Path(out, "yolo", "data.yaml"))
             _files.write_bytes(found.made[-1], yolo.DATASET)
         if "report" in kinds:
-            found.made.append(page(out))
+            times = {entry["file_name"]: entry.get("timings", {}) for _, entry in done.each("report")}
+            found.made.append(_page(out, times))
     return found
 
 
-def page(out: Pathish) -> Path:
-    """Make the page of a run from the images that are there."""
-    about = record.brief(record.read(out) or {})
-    report.build(out, f"{Path(out).absolute().name}: entities", about)
-    return Path(out, "index.html")
+def unfinished(out: Pathish) -> list[str]:
+    """What of a run has not come to its end: a line for each of its shards, or for the whole.
+
+    Shards count as done when a run over all images has ended after them: it went on from what they had written.
+    """
+    last = {shard: last_line(path) for path, shard in all_in(out).items()}
+    whole = last.pop(None, {"ended": 0.0})
+    found = [] if "ended" in whole else ["the run has not ended: it is at work, or was stopped (manifest.jsonl)"]
+    for parts in sorted({shard.parts for shard in last if shard}):
+        shards = [Shard(part, parts) for part in range(parts)]
+        if all(_when(last[shard]) <= whole.get("ended", 0.0) for shard in shards if shard in last):
+            continue
+        for shard in shards:
+            name, file = f"shard {shard.part}/{parts}", path_of(out, shard).name
+            if shard not in last:
+                found.append(f"{name} has not begun (no {file})")
+            elif "ended" not in last[shard]:
+                found.append(f"{name} has not ended: it is at work, or was stopped ({file})")
+    return found
 
 
-def _missing_shards(out: Pathish) -> list[str]:
-    there = {shard for shard in all_in(out).values() if shard}
-    return [
-        f"manifest-{part}-of-{parts}.jsonl: no such file; this shard has not begun"
-        for parts in sorted({shard.parts for shard in there})
-        for part in range(parts)
-        if (part, parts) not in there
-    ]
+def _when(line: dict[str, Any]) -> float:
+    """When a manifest's last line was written; of one without lines, just now."""
+    return line.get("ended", line.get("time", math.inf))
 
 
 class _Latest:
@@ -141,10 +155,10 @@ class _Done:
         of_kind = (entry for entry in self.entries if kind in entry.get("outputs", ()))
         return enumerate(of_kind, start=1)
 
-    def contents(self, kind: str) -> Iterator[tuple[int, Path, bytes]]:
-        """The path and content of the file of each image that has this output; those without are told."""
+    def contents(self, kind: str, suffix: str = "") -> Iterator[tuple[int, Path, bytes]]:
+        """The path and content of each image's files of this output with this suffix; those not there are told."""
         for number, entry in self.each(kind):
-            for name in entry["outputs"][kind]:
+            for name in (name for name in entry["outputs"][kind] if name.endswith(suffix)):
                 try:
                     path = within(self.out, name, own=True)
                     content = _files.read_whole(path)
@@ -155,35 +169,65 @@ class _Done:
 
 
 def _coco(done: _Done) -> Path:
-    path = Path(done.out, "coco.json")
+    def annotations() -> Iterator[dict[str, Any]]:
+        ids = itertools.count(1)
+        for number, source, content in done.contents("coco"):
+            for annotation in _records(source, content, done.missing):
+                yield {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
+
+    return _dataset(done, "coco", annotations())
+
+
+def _panoptic(done: _Done) -> Path:
+    """COCO's layout: panoptic.json, and the PNGs that it names in a folder of its name."""
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        for number, source, content in done.contents("panoptic", ".json"):
+            for annotation in _records(source, content, done.missing, "annotations"):
+                picture = source.with_suffix(".png").relative_to(Path(done.out, "panoptic")).as_posix()
+                yield {**annotation, "image_id": number, "file_name": picture}
+
+    return _dataset(done, "panoptic", annotations())
+
+
+def _dataset(done: _Done, kind: str, annotations: Iterator[dict[str, Any]]) -> Path:
+    """Write KIND.json, a COCO file of all images that have this output."""
+    path = Path(done.out, f"{kind}.json")
     with _files.writing(path) as file:
         file.write(b'{"info": {"description": "made by esam-fast"},\n"images": [')
         comma = b"\n"
-        for number, entry in done.each("coco"):
+        for number, entry in done.each(kind):
             image = {"id": number, **{key: entry[key] for key in ("file_name", "width", "height")}}
             file.write(comma + as_json(image))
             comma = b",\n"
         file.write(b'],\n"categories": [' + as_json(CATEGORY) + b'],\n"annotations": [')
-        comma, ids = b"\n", itertools.count(1)
-        for number, source, content in done.contents("coco"):
-            for annotation in _records(source, content, done.missing):
-                numbered: dict[str, Any] = {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
-                file.write(comma + as_json(numbered))
-                comma = b",\n"
+        comma = b"\n"
+        for annotation in annotations:
+            file.write(comma + as_json(annotation))
+            comma = b",\n"
         file.write(b"]}\n")
     return path
 
 
-def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, Any]]:
+def _records(path: Path, content: bytes, missing: list[str], name: str | None = None) -> list[dict[str, Any]]:
+    """The records that a file of JSON holds, under this name if one is given; none, and told, where it is another."""
     try:
-        records = _files.parse_json(content, own=True)
+        found = _files.parse_json(content, own=True)
     except ValueError as error:
         missing.append(f"{path}: not JSON: {error}")
         return []
-    if isinstance(records, list) and all(isinstance(record, dict) for record in records):
-        return records
-    missing.append(f"{path}: expected a list of records")
+    if name is not None:
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+        return found
+    missing.append(f"{path}: expected a list of records{f', {name!r}' if name else ''}")
     return []
+
+
+def _page(out: Pathish, times: dict[str, dict[str, float]]) -> Path:
+    about = record.brief(record.read(out) or {})
+    report.build(out, f"{Path(out).absolute().name}: entities", about, times)
+    return Path(out, "index.html")
 
 
 def _cvat(done: _Done) -> Path:

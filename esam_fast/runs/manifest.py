@@ -1,10 +1,14 @@
-"""``manifest.jsonl``: a line for every image that is done, by which a run that was stopped goes on."""
+"""``manifest.jsonl``: a line for every image that is done, by which a run that was stopped goes on.
+
+A run that has come to its end, having looked at every image, says so in the last line: {"run": HASH, "ended": TIME}.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
@@ -24,8 +28,8 @@ from esam_fast.runs.record import Made
 
 Entry = dict[str, Any]
 """A line: path, file_name, size and mtime_ns of the image, name of its results, run (the hash of what made them) and
-time (when, seconds since 1970); and then either error, or width, height, entities, covered, prompts, seconds, and
-outputs: paths in the run's folder by what was asked for."""
+time (when, seconds since 1970); and then either error, or width, height, entities, covered, prompts, seconds, timings
+(seconds by stage), and outputs: paths in the run's folder by what was asked for."""
 
 _ALWAYS: dict[str, Any] = {"path": str, "file_name": str, "run": str, "time": (int, float)}
 _FAILED = {"error": str}
@@ -33,6 +37,7 @@ _DONE = dict.fromkeys(("size", "mtime_ns", "width", "height", "entities"), int) 
     "covered": float, "seconds": float, "outputs": dict
 }  # fmt: skip
 _OFFSET_BITS = 48
+_TAIL = 1 << 16  # bytes at the end of a file that are read together
 
 
 class Conflict(ValueError):
@@ -57,8 +62,8 @@ def all_in(out: Pathish) -> dict[Path, Shard | None]:
 class Manifest:
     """What is done in a run's folder, and the file to which this process alone writes what it does.
 
-    Memory grows by 16 bytes for each image that is there already. The last line of a run that was killed is cut off if
-    it is torn. Temporary files that killed runs left are removed.
+    Memory grows by 16 bytes for each image that is there already. The last line is cut off if a killed run left it
+    torn, and if it says that an earlier run has ended. Temporary files that killed runs left are removed.
 
     Args:
         out: the run's folder; made if missing.
@@ -91,9 +96,16 @@ class Manifest:
                 others = []
             _cut_torn_line(own)
             self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
-            self._refuse_others(made)
-            for number, file in enumerate(self._files):
-                self._read(number, file)
+            try:
+                self._refuse_others(made)
+                for number, file in enumerate(self._files):
+                    self._read(number, file)
+            except Conflict:
+                if not own.seek(0, os.SEEK_END):  # made just now: it would say that a run has begun
+                    path.unlink()
+                raise
+            if "ended" in last_line(path):
+                own.truncate(_line_before(own, own.seek(0, os.SEEK_END) - 1))
             self._close = stack.pop_all().close
         order = np.argsort(np.asarray(self._keys), kind="stable")
         self._sorted, self._at = np.asarray(self._keys)[order], np.asarray(self._places)[order]
@@ -126,10 +138,11 @@ class Manifest:
         if "error" not in entry:
             before = self._same(entry["file_name"], entry["size"], entry["mtime_ns"])
             entry["outputs"] = _joined(before["outputs"] if before else {}, entry["outputs"])
-        file = self._files[0]
-        with _files.naming(Path(file.name)):
-            file.write(as_json(entry) + b"\n")
-            file.flush()
+        self._write(entry)
+
+    def end(self) -> None:
+        """Write down that the run has come to its end: every image was looked at."""
+        self._write({"run": self._run, "ended": time.time()})
 
     def close(self) -> None:
         """Let others write."""
@@ -138,6 +151,12 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self._sorted)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        file = self._files[0]
+        with _files.naming(Path(file.name)):
+            file.write(as_json(line) + b"\n")
+            file.flush()
 
     def _same(self, file_name: str, size: int, mtime_ns: int) -> Entry | None:
         """The last entry of an image, if it did not fail and its file was like this."""
@@ -191,8 +210,11 @@ def entry_of(line: bytes) -> Entry | None:
 def _is_whole(entry: Entry) -> bool:
     """Whether an entry holds what a run writes, so that whoever reads it need not ask again."""
     kinds = _ALWAYS | (_FAILED if "error" in entry else _DONE)
-    outputs = entry.get("outputs", {})
-    if not (all(isinstance(entry.get(name), kind) for name, kind in kinds.items()) and isinstance(outputs, dict)):
+    outputs, timings = entry.get("outputs", {}), entry.get("timings", {})
+    of_kind = all(isinstance(entry.get(name), kind) for name, kind in kinds.items())
+    if not (of_kind and isinstance(outputs, dict) and isinstance(timings, dict)):
+        return False
+    if not all(isinstance(seconds, float) for seconds in timings.values()):
         return False
     try:
         os.fsencode(entry["file_name"])
@@ -212,16 +234,34 @@ def _joined(before: Written, now: Written) -> Written:
 
 def _cut_torn_line(file: BinaryIO) -> None:
     """Cut off what a killed run wrote of its last line."""
-    end = file.seek(0, os.SEEK_END)
+    file.truncate(_line_before(file, file.seek(0, os.SEEK_END)))
+
+
+def _line_before(file: BinaryIO, end: int) -> int:
+    """The place behind the last line that ends before this one; 0 if there is none."""
     while end:
-        begin = max(0, end - (1 << 16))
+        begin = max(0, end - _TAIL)
         file.seek(begin)
         at = file.read(end - begin).rfind(b"\n")
         if at >= 0:
-            end = begin + at + 1
-            break
+            return begin + at + 1
         end = begin
-    file.truncate(end)
+    return 0
+
+
+def last_line(path: Path) -> dict[str, Any]:
+    """The last line of a manifest, an entry or what says that the run has ended; {}: torn, or none of ours."""
+    with _files.open_regular(path) as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(_line_before(file, end - 1) if end else 0)
+        line = file.read(_files.MAX_LINE_BYTES)
+    try:
+        found = _files.parse_json(line, own=True) if line.endswith(b"\n") else None
+    except ValueError:
+        return {}
+    if isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float):
+        return found
+    return {}
 
 
 def lines(out: Pathish) -> Iterator[Entry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from esam_fast import weights
+from esam_fast import _check, weights
 from esam_fast._backend import installed
 from esam_fast.segmenters.protocol import Embedding, Segmenter
 
@@ -17,31 +17,37 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def load_segmenter(
-    name: str = "auto", checkpoint: str | Path | None = None, device: str = "auto", dtype: str = "auto"
+    name: str = "auto",
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    backend: str | None = None,
 ) -> Segmenter:
     """A segmenter by name.
 
     Args:
-        name: "vit_h", "vit_l" or "vit_b": SAM, from `checkpoint`, from where `esam-fast weights` keeps it, or from the
-            cache of the Hugging Face hub (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
-            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1, from the first two (the extra "sam2"). "regions"
-            brings its own small network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights
-            are here and that fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
+        name: "vit_h", "vit_l" or "vit_b": SAM (needs the extra "sam"). "sam2.1_hiera_large", "sam2.1_hiera_base_plus",
+            "sam2.1_hiera_small" or "sam2.1_hiera_tiny": SAM 2.1 (the extra "sam2"). Both from `checkpoint`, from where
+            `esam-fast weights` keeps it, or from the cache of the Hugging Face hub. "regions" brings its own small
+            network and runs anywhere: a stand-in, not SAM. "auto": the largest SAM whose weights are here and that
+            fits the device, else the largest such SAM 2.1, else "regions"; its `name` tells which.
         checkpoint: of SAM or SAM 2.1, .pth, .pt or .safetensors, or a folder that transformers saved one in;
             with "auto", its tensors tell the model.
         device: "auto", "cpu", "cuda", "mps" or another of torch's, for SAM; a device that is not here is refused with
             every segmenter.
         dtype: "auto", "float32", "bfloat16" or "float16", for SAM.
+        backend: of the operations that the segmenter itself uses, as `Esam` takes it for all others.
 
     Raises:
         ValueError: unknown name, device or dtype; a checkpoint for a segmenter that has none; a device or dtype where
-            "auto" would take "regions"; weights that are missing or unusable (`esam_fast.weights.WeightsError`).
+            "auto" would take "regions"; an unknown backend; weights that are missing or unusable
+            (`esam_fast.weights.WeightsError`).
         ModuleNotFoundError: SAM or SAM 2.1 was asked for and its packages are missing.
+        BackendUnavailable: a backend asked for by name is not here.
     """
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    _check.choice("name", name, NAMES)
+    _check.choice("dtype", dtype, DTYPES)
     missing = _missing("sam")
     if name == "regions":
         if checkpoint is not None:
@@ -49,30 +55,30 @@ def load_segmenter(
         _check_device(device, missing)
         from esam_fast.segmenters.regions import RegionsSegmenter
 
-        return RegionsSegmenter()
+        return RegionsSegmenter(backend)
     if name == "auto" and checkpoint is None:
         if missing:
-            return _stand_in(device, dtype, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
+            return _stand_in(device, dtype, backend, f"SAM needs {', '.join(missing)} (pip install 'esam-fast[sam]')")
         found = usable()
         if not found:
-            return _stand_in(device, dtype, "no weights of SAM are here (`esam-fast weights download vit_b`)")
+            return _stand_in(device, dtype, backend, "no weights of SAM are here (`esam-fast weights download vit_b`)")
         from esam_fast.segmenters import sam
 
         fitting = sam.largest_fitting(found, device)
         if fitting is None:
-            return _stand_in(device, dtype, "no SAM whose weights are here fits into the device's memory")
-        return load_segmenter(fitting, None, device, dtype)
+            return _stand_in(device, dtype, backend, "no SAM whose weights are here fits into the device's memory")
+        return load_segmenter(fitting, None, device, dtype, backend=backend)
     model = None if name == "auto" else name
     require("sam" if model is None else _family(model))
     path = weights.path(name) if checkpoint is None else checkpoint
     from esam_fast.segmenters import sam
 
     if (sam.family(path) if model is None else _family(model)) == "sam":
-        return sam.load_sam(model, path, device, dtype)
+        return sam.load_sam(model, path, device, dtype, backend=backend)
     require("sam2")
     from esam_fast.segmenters import sam2
 
-    return sam2.load_sam2(model, path, device, dtype)
+    return sam2.load_sam2(model, path, device, dtype, backend=backend)
 
 
 def usable() -> dict[str, Path]:
@@ -97,7 +103,7 @@ def require(family: str) -> None:
         raise ModuleNotFoundError(f"{TITLES[family]} needs {', '.join(missing)}: pip install 'esam-fast[{family}]'")
 
 
-def _stand_in(device: str, dtype: str, why: str) -> Segmenter:
+def _stand_in(device: str, dtype: str, backend: str | None, why: str) -> Segmenter:
     """The segmenter "regions", unless something was asked for that it does not have."""
     asked = {"device": device if device != "cpu" else "auto", "dtype": dtype}
     for option, value in asked.items():
@@ -106,7 +112,7 @@ def _stand_in(device: str, dtype: str, why: str) -> Segmenter:
                 f"{option} {value!r} was asked for, but {why}, and the stand-in 'regions', which 'auto' would take, "
                 f"has none; name the segmenter 'regions' if it is meant"
             )
-    return load_segmenter("regions")
+    return load_segmenter("regions", backend=backend)
 
 
 def _check_device(name: str, missing: list[str]) -> None:

@@ -120,4 +120,4 @@ def check_answer(segmenter: Segmenter, answer: PointMasks, grid: MaskGrid, n_poi
 
 def check_logits(segmenter: Segmenter, logits: Array, grid: MaskGrid, n: int) -> Array:
     """Refuse logits of a wrong shape or dtype, or that are not finite, naming the segmenter."""
-    return _check.finite_either(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))
+    return _check.finite_array_or_tensor(f"segmenter {segmenter.name!r}: logits()", logits, (n, *grid.shape))

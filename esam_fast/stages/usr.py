@@ -76,9 +76,9 @@ def complete(
     extra = extra.take(picks)
     additions = rescore(extra.scores, gains, extra.masks.area)
     kept = extra.masks.painted(covered, backend=backend)
-    owner = _homes(entities.masks, extra.masks, kept, config.rho, backend)
-    homes, first = np.unique(owner, return_index=True)
-    scores = np.concatenate([entities.scores, additions[first[homes >= len(entities)]]])  # a new one's is its first's
+    owner = _joined(entities.masks, extra.masks, kept, config.rho, backend)
+    joined, first = np.unique(owner, return_index=True)
+    scores = np.concatenate([entities.scores, additions[first[joined >= len(entities)]]])  # a new one's is its first's
     together = np.concatenate([np.arange(len(entities)), owner])
     return Entities(
         PackedMasks.concatenate([entities.masks, kept]).united(together, len(scores), backend=backend),
@@ -89,7 +89,7 @@ def complete(
     )
 
 
-def _homes(entities: PackedMasks, extra: PackedMasks, kept: PackedMasks, rho: float, backend: str | None) -> Int:
+def _joined(entities: PackedMasks, extra: PackedMasks, kept: PackedMasks, rho: float, backend: str | None) -> Int:
     """The entity that each additional mask's pixels `kept` join, in order; beyond the last: a new one. int64 [P].
 
     An additional mask, whole, is compared with the entities as they stand then. These are made of parts that do not

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from esam_fast import _check
 from esam_fast.weights import checkpoint, huggingface
 from esam_fast.weights.download import download as _download
 from esam_fast.weights.huggingface import MARK as TRANSFORMERS_MARK
@@ -24,7 +25,7 @@ def folder() -> Path:
     """Where weights are kept: $ESAM_WEIGHTS_DIR, else a folder in the user's cache directory. It need not exist."""
     asked = os.environ.get(FOLDER_VARIABLE)
     if asked:
-        return Path(asked).expanduser()
+        return Path(os.path.expanduser(asked))
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("esam-fast")) / "weights"
@@ -34,15 +35,16 @@ def find(name: str) -> Path | None:
     """The file of an official model; None: not here.
 
     It is looked for in `folder()`, under its official name and with the suffix ".safetensors"; then in the cache of the
-    Hugging Face hub (HF_HUB_CACHE, HF_HOME), where facebook/sam-vit-base, -large and -huge are the same models. The
-    network is never asked.
+    Hugging Face hub (HF_HUB_CACHE, HF_HOME), where facebook/sam-vit-base and its like are the models of SAM and
+    facebook/sam2.1-hiera-tiny and its like those of SAM 2.1. The network is never asked.
 
     Raises:
         ValueError: no such model.
     """
-    path = folder() / _model(name).file
+    model = _model(name)
+    path = folder() / model.file
     own = next((file for file in (path, path.with_suffix(".safetensors")) if file.is_file()), None)
-    return huggingface.cached(name) if own is None else own
+    return huggingface.cached(model) if own is None else own
 
 
 def available() -> dict[str, Path]:
@@ -142,6 +144,4 @@ def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:
 
 
 def _model(name: str) -> Weights:
-    if name not in MODELS:
-        raise ValueError(f"name must be one of {', '.join(MODELS)}, got {name!r}")
-    return MODELS[name]
+    return MODELS[_check.choice("name", name, MODELS)]

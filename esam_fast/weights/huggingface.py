@@ -1,4 +1,4 @@
-"""SAM in Hugging Face form: transformers' files and names, and the hub's cache. Knows no torch, and asks no network."""
+"""SAM and SAM 2.1 from Hugging Face: transformers' files and names, and the hub's cache. No torch, and no network."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from esam_fast import _files, _limits
-from esam_fast.weights.official import WeightsError
+from esam_fast.weights.official import Weights, WeightsError
 
 MARK = "vision_encoder.patch_embed.projection.weight"  # by this tensor a SAM with transformers' names is known
 MARK_OF_2 = "vision_encoder.backbone.patch_embed.projection.weight"  # and a SAM 2
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
-_REPOSITORIES = {
-    "vit_h": "facebook/sam-vit-huge",
-    "vit_l": "facebook/sam-vit-large",
-    "vit_b": "facebook/sam-vit-base",
-}
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 # Names of transformers that SAM and SAM 2 share, and the official ones of both, replaced in this order.
 COMMON_NAMES = (
+    ("shared_image_embedding.positional_embedding", _POSITIONS),
+    ("prompt_encoder.shared_embedding.positional_embedding", _POSITIONS),
+    ("patch_embed.projection.", "patch_embed.proj."),
     ("mask_embed.conv1.", "mask_downscaling.0."),
     ("mask_embed.layer_norm1.", "mask_downscaling.1."),
     ("mask_embed.conv2.", "mask_downscaling.3."),
@@ -37,12 +35,9 @@ COMMON_NAMES = (
     (".layer_norm", ".norm"),
 )  # fmt: skip
 # transformers' names and segment_anything's, replaced in this order.
-_NAMES = (
-    ("shared_image_embedding.positional_embedding", _POSITIONS),
-    ("prompt_encoder.shared_embedding.positional_embedding", _POSITIONS),
+SAM_NAMES = (
     ("vision_encoder.layers.", "image_encoder.blocks."),
     ("vision_encoder.", "image_encoder."),
-    ("patch_embed.projection.", "patch_embed.proj."),
     ("neck.conv1.", "neck.0."),
     ("neck.layer_norm1.", "neck.1."),
     ("neck.conv2.", "neck.2."),
@@ -53,7 +48,7 @@ _NAMES = (
 _MLP = re.compile(r"(.+)\.(proj_in|layers\.([0-9]{1,3})|proj_out)\.(weight|bias)")
 
 
-def official_names(names: Iterable[str], replaced: Iterable[tuple[str, str]] = _NAMES) -> dict[str, str]:
+def official_names(names: Iterable[str], replaced: Iterable[tuple[str, str]] = SAM_NAMES) -> dict[str, str]:
     """The official name of each tensor of one of transformers' SAMs; by default segment_anything's of a SamModel.
 
     Two of transformers' names mean the same tensor, the position encoding. A name that is not known stays as it is.
@@ -90,8 +85,10 @@ def file_of(path: Path) -> Path:
     for name in _FILES:
         if (path / name).is_file():
             return path / name
-    if (path / "model.safetensors.index.json").is_file():
+    if any((path / f"{name}.index.json").is_file() for name in _FILES):
         raise WeightsError(f"{path} holds weights in several files: save them as one (max_shard_size='10GB')")
+    if (path / "adapter_config.json").is_file():
+        raise WeightsError(f"{path} holds an adapter alone: merge it into its model, and save that")
     raise WeightsError(f"{path} is a folder without weights: expected {' or '.join(_FILES)} in it")
 
 
@@ -113,26 +110,29 @@ def config_of(path: Path, kinds: Sequence[str]) -> dict[str, Any] | None:
     return dict(config)
 
 
-def cached(model: str) -> Path | None:
-    """The weight file of an official SAM in the cache of the Hugging Face hub; None: it is not there.
+def cached(model: Weights) -> Path | None:
+    """The weight file of an official model in the cache of the Hugging Face hub; None: it is not there.
 
-    Of several revisions that which "main" names, else the newest.
+    Of several revisions that which "main" names, else the newest; in it transformers' files before the publisher's own,
+    which the repositories of SAM 2.1 hold too.
     """
-    if model not in _REPOSITORIES:
-        return None
-    folder = cache() / f"models--{_REPOSITORIES[model].replace('/', '--')}"
+    folder = cache() / f"models--{model.repository.replace('/', '--')}"
     with suppress(OSError, UnicodeError):
         main = folder / "refs" / "main"
         wanted = main.read_text(encoding="utf-8").strip() if main.is_file() else None
         revisions = sorted(
             (folder / "snapshots").iterdir(), key=lambda path: (path.name == wanted, path.stat().st_mtime), reverse=True
         )
-        return next((revision / name for revision in revisions for name in _FILES if (revision / name).is_file()), None)
+        files = (revision / name for revision in revisions for name in (*_FILES, model.file))
+        return next((file for file in files if file.is_file()), None)
     return None
 
 
 def cache() -> Path:
-    """The cache of the Hugging Face hub, where its own variables put it. It need not exist."""
+    """The cache of the Hugging Face hub, where its own variables put it. It need not exist.
+
+    A user whom nobody knows has no home: "~" then stays, and is no folder (Path.expanduser would raise).
+    """
     for variable, inside in (
         ("HF_HUB_CACHE", ""),
         ("HUGGINGFACE_HUB_CACHE", ""),
@@ -140,5 +140,5 @@ def cache() -> Path:
         ("XDG_CACHE_HOME", "huggingface/hub"),
     ):
         if asked := os.environ.get(variable):
-            return Path(os.path.expandvars(asked)).expanduser() / inside
-    return Path("~/.cache/huggingface/hub").expanduser()
+            return Path(os.path.expanduser(os.path.expandvars(asked)), inside)
+    return Path(os.path.expanduser("~/.cache/huggingface/hub"))

@@ -24,6 +24,7 @@ class Weights:
         size: bytes.
         sha256: of the file.
         width: channels of the image encoder's first layer, by which a checkpoint of SAM is recognised.
+        repository: on the Hugging Face hub, where the same model is published.
         family: "sam" or "sam2".
     """
 
@@ -33,16 +34,18 @@ class Weights:
     size: int
     sha256: str
     width: int
-    family: str = "sam"
+    repository: str
+    family: str
 
 
-def _sam(name: str, file: str, size: int, sha256: str, width: int) -> Weights:
-    return Weights(name, file, f"{_ADDRESS}segment_anything/{file}", size, sha256, width)
+def _sam(name: str, file: str, repository: str, size: int, sha256: str, width: int) -> Weights:
+    url = f"{_ADDRESS}segment_anything/{file}"
+    return Weights(name, file, url, size, sha256, width, f"facebook/{repository}", "sam")
 
 
 def _sam2(name: str, size: int, sha256: str, width: int) -> Weights:
-    file = f"{name}.pt"
-    return Weights(name, file, f"{_ADDRESS}segment_anything_2/092824/{file}", size, sha256, width, "sam2")
+    file, repository = f"{name}.pt", f"facebook/{name.replace('_', '-')}"
+    return Weights(name, file, f"{_ADDRESS}segment_anything_2/092824/{file}", size, sha256, width, repository, "sam2")
 
 
 # Of each family the largest first: so "auto" tries them. The publisher gives no checksums; these circulate in many
@@ -51,15 +54,15 @@ MODELS = {
     model.name: model
     for model in (
         _sam(
-            "vit_h", "sam_vit_h_4b8939.pth", 2_564_550_879,
+            "vit_h", "sam_vit_h_4b8939.pth", "sam-vit-huge", 2_564_550_879,
             "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e", 1280,
         ),
         _sam(
-            "vit_l", "sam_vit_l_0b3195.pth", 1_249_524_607,
+            "vit_l", "sam_vit_l_0b3195.pth", "sam-vit-large", 1_249_524_607,
             "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622", 1024,
         ),
         _sam(
-            "vit_b", "sam_vit_b_01ec64.pth", 375_042_383,
+            "vit_b", "sam_vit_b_01ec64.pth", "sam-vit-base", 375_042_383,
             "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912", 768,
         ),
         _sam2(

@@ -50,7 +50,7 @@ def photo(tmp_path: Path) -> Path:
 
 def test_two_settings_on_one_embedding(photo, tmp_path, monkeypatch):
     counting = Counting()
-    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_: counting)
+    monkeypatch.setattr(esam_fast, "load_segmenter", lambda *_, **__: counting)
     out = tmp_path / "new" / "out"
     done = run(photo, "--a", "usr.enabled=false", "--b", "mmg.score_threshold=0.75, usr.enabled=false", "--out", out)
     assert done.exit_code == 0, done.output

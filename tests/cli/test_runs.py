@@ -16,8 +16,9 @@ import pytest
 import tifffile
 from PIL import Image
 from scene import scene as still_life
-from small_runs import contents, save
+from small_runs import contents, entries, save
 from test_commands import fake, files, results_of, run
+from waiting import PATIENCE, until
 
 import esam_fast
 from esam_fast.cli.screen import Screen
@@ -25,17 +26,19 @@ from esam_fast.cli.screen import Screen
 __all__ = ["fake"]
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and links are others there")
 QUICK = ["--set", "mmg.points_per_side=4", "--set", "emr.points_per_side=4", "--segmenter", "vit_b"]
-# The command with a quick segmenter, after a pause of argv[2] seconds for each image.
+# The command with a quick segmenter, after a pause of argv[2] seconds for each image; after argv[3] images it hangs.
 PROGRAM = """
 import sys, time
 sys.path.insert(0, sys.argv.pop(1))
-pause = float(sys.argv.pop(1))
+pause, most = float(sys.argv.pop(1)), int(sys.argv.pop(1))
 import painted, esam_fast
 class Slow(painted.Painted):
+    seen = 0
     def embed(self, image):
-        time.sleep(pause)
+        self.seen += 1
+        time.sleep(pause if self.seen <= most else 3600)
         return super().embed(image)
-esam_fast.load_segmenter = lambda *_: Slow()
+esam_fast.load_segmenter = lambda *_, **__: Slow()
 from esam_fast.cli import main
 main()
 """
@@ -49,27 +52,24 @@ def photos(tmp_path, monkeypatch):
     return tmp_path
 
 
-def start(*arguments: object, pause: float = 0.0) -> subprocess.Popen[bytes]:
+def start(*arguments: object, pause: float = 0.0, most: int = 1000) -> subprocess.Popen[bytes]:
     tests = Path(__file__).parents[1]
-    command = [sys.executable, "-c", PROGRAM, str(tests), str(pause), *map(str, arguments), *QUICK]
+    command = [sys.executable, "-c", PROGRAM, str(tests), str(pause), str(most), *map(str, arguments), *QUICK]
     environment = {**os.environ, "PYTHONPATH": str(Path(esam_fast.__file__).parents[1])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return process.returncode, out.decode(), err.decode()
 
 
 def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return entries(path) if path.exists() else []
 
 
 def wait_for(count: int, path: Path) -> None:
-    end = time.monotonic() + 60
-    while not path.exists() or path.read_bytes().count(b"\n") < count:
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= count)
 
 
 def left_over(folder: Path) -> list[Path]:
@@ -83,19 +83,20 @@ def left_over(folder: Path) -> list[Path]:
 def test_killed_again_and_again_the_results_are_those_of_an_unbroken_run(photos):
     for k in range(30):
         save(photos / "in" / f"{k}.png", 2 + k % 5)
-    options = ("--format", "labels,coco,cvat", "--cutouts")
-    assert finish(start("segment", "in", "--out", "whole", *options))[0] == 0
+    options = ("--format", "labels,coco,cvat", "--cutouts", "--report")
+    assert finish(start("segment", "in", "--out", "out", *options))[0] == 0
+    os.rename("out", "whole")  # the page has the folder's name for its title
     rng = random.Random(3)
     manifest = photos / "out" / "manifest.jsonl"
     for _ in range(5):
         before = len(lines(manifest))
-        process = start("segment", "in", "--out", "out", *options, pause=0.01)
+        process = start("segment", "in", "--out", "out", *options, pause=0.01, most=6)
         wait_for(before + rng.randrange(4), manifest)
         time.sleep(rng.random() * 0.05)
         process.kill()
         process.communicate()
     done = len(lines(manifest)) if manifest.read_bytes().endswith(b"\n") else 0
-    assert done < 34
+    assert done <= 5 * 6
     status, _, err = finish(start("segment", "in", "--out", "out", *options))
     assert status == 0
     assert "of 34 inputs were done before" in err
@@ -108,7 +109,7 @@ def test_killed_again_and_again_the_results_are_those_of_an_unbroken_run(photos)
 def test_stopped_by_a_signal(photos, number, status):
     for k in range(30):
         save(photos / "in" / f"{k}.png")
-    process = start("segment", "in", "--out", "out", pause=0.05)
+    process = start("segment", "in", "--out", "out", pause=0.3)
     wait_for(3, photos / "out" / "manifest.jsonl")
     process.send_signal(number)
     found, out, err = finish(process)
@@ -126,7 +127,7 @@ def test_stopped_by_a_signal(photos, number, status):
 
 @posix
 def test_a_second_run_into_the_same_folder_is_refused(photos):
-    process = start("segment", "in", "--out", "out", pause=20)
+    process = start("segment", "in", "--out", "out", most=0)
     wait_for(0, photos / "out" / "manifest.jsonl")
     status, _, err = finish(start("segment", "in", "--out", "out"))
     assert status == 2
@@ -168,8 +169,19 @@ def test_shards_at_the_same_time_and_merged(photos):
     shards = [start("segment", "in", "--out", "out", "--shard", f"{k}/3") for k in range(3)]
     assert [finish(shard)[0] for shard in shards] == [0, 0, 0]
     assert not (photos / "out" / "coco.json").exists()
+    assert not {path.name for path in (photos / "out").glob("*.jsonl")} ^ {f"manifest-{k}-of-3.jsonl" for k in range(3)}
     assert run("merge", "out").exit_code == 0
     assert contents(photos / "out") == contents(photos / "whole")
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_shard_without_images_has_ended_too(photos):
+    told = [run("segment", "in/a.png", "--out", "out", "--shard", f"{k}/3").stderr for k in range(3)]
+    assert sum(f"Note: shard {k}/3 has none of these images\n" in text for k, text in enumerate(told)) == 2
+    assert all("esam-fast merge out makes the files for all images\n" in text for text in told)
+    assert run("merge", "out").stdout == f"1 images -> {Path('out/coco.json')}\n"
+    assert run("segment", "none*.png", "--out", "two", "--shard", "0/3").exit_code == 1
+    assert not Path("two").exists()
 
 
 @pytest.mark.usefixtures("fake")
@@ -190,8 +202,10 @@ def test_several_devices_give_what_one_gives(photos):
     result = run(*one, "--out", "two", "--devices", "cpu,cpu")
     assert result.exit_code == 0, result.stderr
     assert len(result.stdout.splitlines()) == 4
-    del_times = {path: data for path, data in contents(photos / "two").items() if not path.endswith(".js")}
-    assert del_times == {path: data for path, data in contents(photos / "one").items() if path in del_times}
+    same = contents(photos / "one"), contents(photos / "two")
+    title = same[0].pop("report/index.js"), same[1].pop("report/index.js")
+    assert title[0].replace(b"one", b"two") == title[1]
+    assert same[0] == same[1]
     assert len(lines(photos / "two" / "manifest.jsonl")) == 4
 
 
@@ -330,10 +344,8 @@ def test_results_have_a_folder_of_their_own_name(photos):
 def test_an_address_is_no_file(photos):
     result = run("segment", "https://example.org/a.jpg", "in/a.png", "--out", "out")
     assert result.exit_code == 1
-    assert (
-        "Error: https://example.org/a.jpg: expected a file or a folder, got an address; download it first"
-        in result.stderr
-    )
+    refused = "expected a file or a folder, got an address; download it first, or use esam_fast.cluster"
+    assert f"Error: https://example.org/a.jpg: {refused}\n" in result.stderr
     assert files(photos / "out") == results_of("a")
 
 

@@ -242,7 +242,7 @@ def test_names_that_stdout_cannot_print(photos, encoding):
         save(photos / "J" / name)
     program = (
         "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; import esam_fast, test_commands\n"
-        "esam_fast.load_segmenter, esam_fast.Esam = lambda *_: test_commands.Fake, test_commands.Fake\n"
+        "esam_fast.load_segmenter, esam_fast.Esam = lambda *_, **__: test_commands.Fake, test_commands.Fake\n"
         "from esam_fast.cli import main; main()"
     )
     command = [sys.executable, "-c", program, *map(str, Path(__file__).parents[:2]), "segment", "J", "--out", "out"]

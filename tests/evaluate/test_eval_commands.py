@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 from pycocotools import mask as official_mask
 from test_metric import QUARTERS, partition
+from waiting import PATIENCE
 
 from esam_fast.cli import main
 
@@ -30,7 +31,7 @@ class Painted:
     def masks(self, *a, **k): return self.inner.masks(*a, **k)
     def logits(self, *a): return self.inner.logits(*a)
 
-esam_fast.load_segmenter = lambda *_: Painted()
+esam_fast.load_segmenter = lambda *_, **__: Painted()
 from esam_fast.cli import main
 main(sys.argv[1:], prog_name="esam-fast")
 """
@@ -56,7 +57,9 @@ def arguments(folder, command, out, *more):
 
 
 def drive(*args, **options):
-    return subprocess.run([sys.executable, "-c", DRIVER, *args], capture_output=True, text=True, timeout=100, **options)
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER, *args], capture_output=True, text=True, timeout=PATIENCE, **options
+    )
 
 
 def run(*args):

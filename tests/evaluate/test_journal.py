@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from test_eval_commands import DRIVER, arguments, drive, painted
+from waiting import PATIENCE
 
 from esam_fast.evaluate.journal import Journal, JournalError
 
@@ -143,34 +144,32 @@ def test_two_runs_at_once(painted):
     assert not (painted / "a.json").exists()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
+def test_damaged_predictions_are_refused(painted):
+    one_done(painted, "a.json", "--limit", "1")
+    path = painted / "a.predictions.jsonl"
+    lines = path.read_text().splitlines()
+    for damage in (
         lambda found: found["scores"].pop(),
         lambda found: found["counts"].append("12 5 8"),
         lambda found: found["counts"].__setitem__(0, found["counts"][0][: len(found["counts"][0]) // 2]),
         lambda found: found["scores"].__setitem__(0, "high"),
         lambda found: found.pop("counts"),
         lambda found: found.__setitem__("counts", 7),
-    ],
-)
-def test_damaged_predictions_are_refused(painted, damage):
-    one_done(painted, "a.json", "--limit", "1")
-    path = painted / "a.predictions.jsonl"
-    header, entry = map(json.loads, path.read_text().splitlines())
-    damage(entry["value"]["found"]["esam"])
-    path.write_text(f"{json.dumps(header)}\n{json.dumps(entry)}\n")
-    done = drive(*arguments(painted, "eval", "a.json", "--limit", "1"))
-    assert done.returncode == 1
-    assert "a.predictions.jsonl: damaged: the predictions 0/0" in done.stderr
-    assert "remove it, or choose another --json" in done.stderr
+    ):
+        header, entry = map(json.loads, lines)
+        damage(entry["value"]["found"]["esam"])
+        path.write_text(f"{json.dumps(header)}\n{json.dumps(entry)}\n")
+        done = drive(*arguments(painted, "eval", "a.json", "--limit", "1"))
+        assert done.returncode == 1
+        assert "a.predictions.jsonl: damaged: the predictions 0/0" in done.stderr
+        assert "remove it, or choose another --json" in done.stderr
 
 
 def test_without_json_nothing_is_kept(painted):
     truth = ["--annotations", str(painted / "labels"), "--images", str(painted / "images"), "--limit", "1"]
     before = sorted(painted.rglob("*"))
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, "eval", *truth], capture_output=True, text=True, timeout=100, check=True
+        [sys.executable, "-c", DRIVER, "eval", *truth], capture_output=True, text=True, timeout=PATIENCE, check=True
     )
     assert "| esam |" in done.stdout
     assert sorted(painted.rglob("*")) == before

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from esam_fast import weights
+from esam_fast.cli import main
 from esam_fast.weights import huggingface
 
 VARIABLES = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")
@@ -51,6 +53,14 @@ def test_where_it_is(tmp_path, monkeypatch):
     ]
 
 
+def test_users_without_a_home_have_no_cache(monkeypatch):
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", str)  # what it does where nobody knows the user
+    monkeypatch.setattr(weights, "folder", lambda: Path("~/weights"))
+    assert weights.available() == {}
+
+
 def test_the_newest_revision_unless_main_names_another(folder):
     assert weights.find("vit_l") is None
     older = revision(folder, OLD, "config.json", "pytorch_model.bin", "model.safetensors", seconds=1)
@@ -62,6 +72,34 @@ def test_the_newest_revision_unless_main_names_another(folder):
     assert weights.available() == {"vit_l": older / "model.safetensors"}
     (folder / "refs" / "main").write_bytes(b"\xff../../elsewhere")
     assert weights.find("vit_l") is None or weights.find("vit_l").is_relative_to(folder)
+
+
+def test_every_official_model_is_known_by_its_repository(folder):
+    repositories = {
+        "vit_h": "sam-vit-huge",
+        "vit_l": "sam-vit-large",
+        "vit_b": "sam-vit-base",
+        "sam2.1_hiera_large": "sam2.1-hiera-large",
+        "sam2.1_hiera_base_plus": "sam2.1-hiera-base-plus",
+        "sam2.1_hiera_small": "sam2.1-hiera-small",
+        "sam2.1_hiera_tiny": "sam2.1-hiera-tiny",
+    }
+    own = {
+        name: revision(folder.parent / f"models--facebook--{repository}", OLD, "config.json", weights.MODELS[name].file)
+        for name, repository in repositories.items()
+    }
+    assert list(weights.available()) == list(repositories)  # of each family the largest first
+    for name, snapshot in own.items():
+        assert weights.path(name) == snapshot / weights.MODELS[name].file
+        (snapshot / "model.safetensors").write_bytes(b"x")  # both are in the repositories of SAM 2.1
+        assert weights.path(name) == snapshot / "model.safetensors"
+
+
+def test_info_and_weights_show_what_is_in_the_cache(folder):
+    snapshot = revision(folder.parent / "models--facebook--sam2.1-hiera-tiny", OLD, "sam2.1_hiera_tiny.pt")
+    file = str(snapshot / "sam2.1_hiera_tiny.pt")
+    for command in (["info"], ["weights", "list"], ["weights", "path", "sam2.1_hiera_tiny"]):
+        assert file in CliRunner().invoke(main, command).output
 
 
 def test_a_file_that_is_not_whole_is_none(folder):

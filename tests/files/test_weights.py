@@ -93,7 +93,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def model(server, folder, monkeypatch) -> Weights:
     """vit_b, published on the test's server."""
     digest = hashlib.sha256(CONTENT).hexdigest()
-    entry = Weights("vit_b", "sam_vit_b_01ec64.pth", server.url, len(CONTENT), digest, 768)
+    entry = dataclasses.replace(MODELS["vit_b"], url=server.url, size=len(CONTENT), sha256=digest)
     monkeypatch.setitem(MODELS, "vit_b", entry)
     return entry
 
@@ -284,7 +284,7 @@ def test_no_network(folder, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/sam_vit_b_01ec64.pth"
-    monkeypatch.setitem(MODELS, "vit_b", Weights("vit_b", "sam_vit_b_01ec64.pth", url, 1, "0" * 64, 768))
+    monkeypatch.setitem(MODELS, "vit_b", dataclasses.replace(MODELS["vit_b"], url=url))
     message = refusal(lambda: weights.download("vit_b"))
     assert f"no connection to {url}" in message
     assert str(folder) in message
@@ -488,11 +488,11 @@ def test_of_several_writers_one_downloads(model, server, folder, have):
     if have:
         (folder / f"{model.file}.part").write_bytes(CONTENT[:have])
     program = (
-        "import sys; from esam_fast import weights; name, file, url, size, sha256 = sys.argv[1:]\n"
-        "weights.MODELS[name] = weights.Weights(name, file, url, int(size), sha256, 768)\n"
-        "sys.stdin.readline(); print(weights.download(name))"
+        "import dataclasses, sys; from esam_fast import weights; url, size, sha256 = sys.argv[1:]\n"
+        "model = dataclasses.replace(weights.MODELS['vit_b'], url=url, size=int(size), sha256=sha256)\n"
+        "weights.MODELS['vit_b'] = model; sys.stdin.readline(); print(weights.download('vit_b'))"
     )
-    command = [sys.executable, "-c", program, "vit_b", model.file, model.url, str(model.size), model.sha256]
+    command = [sys.executable, "-c", program, model.url, str(model.size), model.sha256]
     writers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for _ in range(3)

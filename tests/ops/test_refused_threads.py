@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 import esam_fast
 from esam_fast._backend import available
@@ -58,7 +59,7 @@ def run(code: str) -> tuple[int, str]:
         "NUMBA_NUM_THREADS": "8",
     }
     command = [sys.executable, "-c", LAUNCH, START + code]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic import GRIDS, SyntheticSegmenter
 
-from esam_fast import Esam, EsamConfig, PackedMasks, _backend
+from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig, PackedMasks, _backend, load_segmenter
 from esam_fast.ops import entity_planes
 
 WORDS, AREA, BOX = np.zeros((2, 1), np.uint64), np.zeros(2, np.int64), np.zeros((2, 4), np.int32)
@@ -96,3 +96,12 @@ def test_the_pipeline_runs_kernels_of_the_backend_asked_for(backend: str, ran: l
     # On a device torch makes label maps and planes; superpixels stay on the host.
     others = set() if backend in ("native", "numba") else {"torch", _backend.resolve(None)}
     assert {backend} <= set(ran) <= {backend} | others
+
+
+@pytest.mark.parametrize("backend", [name for name in _backend.available() if name in ("native", "numba")])
+def test_segmenter_and_tiles_run_kernels_of_the_backend_asked_for(backend: str, ran: list[str]) -> None:
+    """Those that make a tree of regions, and measure the map that tiles are joined on, on the host."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 96, 3), np.uint8)
+    config = EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=8))
+    Esam(load_segmenter("regions", backend=backend), config, backend).segment(image, tile=64, overlap=16)
+    assert set(ran) == {backend}

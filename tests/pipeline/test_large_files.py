@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 import tifffile
 from painted import Painted, painted
 from synthetic import voronoi
+from waiting import PATIENCE, until
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig, _limits
 from esam_fast.images import ImageError, TiffWindows, load_image, open_image
@@ -108,13 +107,6 @@ def test_the_next_view_is_read_while_the_segmenter_works(path: Path, monkeypatch
     assert threading.get_ident() not in cuts
 
 
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.002)
-
-
 _MEASURED = """
 import sys
 from painted import Painted
@@ -140,7 +132,9 @@ def test_memory_is_bounded_by_views_and_one_label_map(tmp_path: Path) -> None:
         )  # fmt: skip
     command = [sys.executable, "-c", _MEASURED, str(tmp_path / "small.tif"), str(tmp_path / "large.tif")]
     environment = {"PYTHONPATH": ":".join(p for p in sys.path if p), "PATH": "", "HOME": str(tmp_path)}
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300).stdout
+    printed = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment, timeout=PATIENCE
+    ).stdout
     count, label_map, growth = map(int, printed.split())
     assert count > 30
     assert label_map == side * side * 4 // 1024

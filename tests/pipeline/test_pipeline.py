@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from synthetic import GRIDS, SyntheticSegmenter
+from waiting import PATIENCE
 
 from esam_fast import (
     BackendUnavailable,
@@ -90,7 +91,7 @@ def test_superpixels_are_made_while_a_gpu_works(segmenter: SyntheticSegmenter, m
         device = SimpleNamespace(type="cuda")
 
         def embed(self, image: np.ndarray) -> Any:
-            assert made.wait(20)
+            assert made.wait(PATIENCE)
             return super().embed(image)
 
     expected = Esam(segmenter, CONFIG).segment(image)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from painted import Painted, painted
 from PIL import Image
+from waiting import PATIENCE, until
 
 from esam_fast import EmrConfig, EntityMap, Esam, EsamConfig, MmgConfig
 from esam_fast._prefetch import in_order
 from esam_fast.images import ImageError
 
 ESAM = Esam(Painted(), EsamConfig(MmgConfig(points_per_side=4), EmrConfig(points_per_side=4)))
-WAIT = 20.0  # seconds after which what should have happened has not
 
 
 def image(things: int) -> np.ndarray:
@@ -36,13 +36,6 @@ def no_thread_is_left() -> Iterator[None]:
     assert threads() == []
     yield
     assert threads() == []
-
-
-def until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + WAIT
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 # -- in_order
@@ -110,12 +103,12 @@ def test_stopping_early_drops_what_has_not_begun() -> None:
     def work(k: int) -> None:
         begun.append(k)
         if k == 1:
-            assert released.wait(WAIT)
+            assert released.wait(PATIENCE)
 
-    results = in_order(range(9), lambda k: k, work, 2)
+    later = threading.Timer(0.5, released.set)  # seconds from when the caller stops
+    results = in_order(range(9), lambda k: k, work, 2, later.start)
     next(results)
     until(lambda: begun == [0, 1])
-    threading.Timer(0.05, released.set).start()
     results.close()
     assert begun == [0, 1]
 
@@ -223,13 +216,13 @@ def test_stopping_ends_a_divided_image_between_its_tiles() -> None:
             self.views += 1
             if self.views > 1:  # of the image that nobody waits for
                 begun.set()
-                time.sleep(0.05)
+                time.sleep(0.3)
             return super().embed(image)
 
     esam = Esam(Slow(), ESAM.config)
     results = esam.segment_many([image(1), image(40)], workers=1, tile=24, overlap=0)
     next(results)
-    assert begun.wait(WAIT)
+    assert begun.wait(PATIENCE)
     results.close()
     assert 2 <= esam.segmenter.views < 20  # of 21
 

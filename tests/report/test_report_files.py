@@ -83,13 +83,14 @@ def test_a_run(tmp_path):
 
 def test_an_image(tmp_path):
     entities = three_steps()
-    report.Writer(tmp_path, "A run").add("a.png", IMAGE, entities)
+    with report.Writer(tmp_path, "A run") as writer:
+        writer.add("a.png", IMAGE, entities)
     image = value_of(tmp_path / "report" / "images" / f"{key_of('a.png')}.js")
+    assert value_of(tmp_path / "report" / "times.js") == {key_of("a.png"): {"total": 0.5}}
     np.testing.assert_array_equal(unpacked(image["map"]["labels"], LABELS.shape), entities.labels)
     assert image["map"]["colours"] == entity_colours(IMAGE, entities.labels).tolist()  # the overlay's
     assert image["areas"] == entities.areas.tolist()
     assert image["boxes"] == entities.boxes.tolist()
-    assert image["timings"] == {"total": 0.5}
     assert [(stage["title"], stage["counts"]) for stage in image["stages"]] == [
         ("1. Find", {"masks": 4}),
         ("2. Refine", {"split": 1, "merged": 1}),

@@ -17,7 +17,7 @@ from small_runs import save
 
 from esam_fast.cli import main
 from esam_fast.runs import collect as collecting
-from esam_fast.runs.collect import collect
+from esam_fast.runs.collect import collect, unfinished
 from esam_fast.runs.listing import Shard
 from esam_fast.runs.outputs import Outputs
 
@@ -42,10 +42,25 @@ def test_coco_json_equals_the_label_maps(segment):
     assert coco.loadCats(coco.getCatIds())[0]["name"] == "entity"
 
 
-def test_a_run_is_its_own_truth(segment):
-    segment()
+def test_panoptic_json_in_cocos_layout(segment):
+    segment(outputs=Outputs(("panoptic",), overlay=False))
+    assert collect("out").made == [Path("out/panoptic.json")]
+    found = json.loads(Path("out/panoptic.json").read_text())
+    assert [(image["id"], image["file_name"]) for image in found["images"]] == list(enumerate(ALL, start=1))
+    assert [(one["image_id"], one["file_name"]) for one in found["annotations"]] == list(enumerate(ALL, start=1))
+    for one in found["annotations"]:
+        digits = np.asarray(Image.open(Path("out/panoptic", one["file_name"]))).astype(int)
+        labels, areas = np.unique(digits @ [1, 256, 65536], return_counts=True)
+        told = {segment["id"]: segment["area"] for segment in one["segments_info"]}
+        assert told == {label: area for label, area in zip(labels.tolist(), areas.tolist(), strict=True) if label}
+    assert [(kind["id"], kind["isthing"]) for kind in found["categories"]] == [(1, 1)]
+
+
+@pytest.mark.parametrize("truth", ["coco", "panoptic"])
+def test_a_run_is_its_own_truth(segment, truth):
+    segment(outputs=Outputs(("labels", "coco", "panoptic")))
     collect("out")
-    command = ["eval", "--annotations", "out/coco.json", "--results", "out", "--json", "numbers.json"]
+    command = ["eval", "--annotations", f"out/{truth}.json", "--results", "out", "--json", "numbers.json"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert json.loads(Path("numbers.json").read_text())["AP"] == pytest.approx(100)
@@ -77,9 +92,9 @@ def test_shards_give_what_the_whole_run_gives(segment):
     os.rename("out", "whole")
     for k in (2, 0):
         segment(outputs=Outputs(("coco", "cvat")), shard=Shard(k, 3))
-    assert collect("out").missing == ["manifest-1-of-3.jsonl: no such file; this shard has not begun"]
+    assert unfinished("out") == ["shard 1/3 has not begun (no manifest-1-of-3.jsonl)"]
     segment(outputs=Outputs(("coco", "cvat")), shard=Shard(1, 3))
-    assert collect("out").missing == []
+    assert unfinished("out") == collect("out").missing == []
     for name in ("coco.json", "cvat/annotations.xml", "run.json"):
         assert Path("out", name).read_bytes() == Path("whole", name).read_bytes()
 
@@ -156,7 +171,7 @@ def test_a_backslash_in_a_name(segment):
 def test_names_that_no_shard_writes(segment, name):
     segment()
     Path(f"out/manifest-{name}.jsonl").touch()
-    assert collect("out").missing == []
+    assert unfinished("out") == collect("out").missing == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
@@ -177,11 +192,52 @@ def test_no_run_at_all(photos):
         collect("in")
 
 
+def stop(manifest):
+    """As if the run had been killed after its last image."""
+    path = Path("out", manifest)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def test_what_of_a_run_has_not_ended(segment):
+    segment(shard=Shard(0, 3))
+    segment(shard=Shard(2, 3))
+    stop("manifest-2-of-3.jsonl")
+    Path("out/manifest-0-of-2.jsonl").touch()  # stopped before its first image
+    stopped = "it is at work, or was stopped"
+    assert unfinished("out") == [
+        f"shard 0/2 has not ended: {stopped} (manifest-0-of-2.jsonl)",
+        "shard 1/2 has not begun (no manifest-1-of-2.jsonl)",
+        "shard 1/3 has not begun (no manifest-1-of-3.jsonl)",
+        f"shard 2/3 has not ended: {stopped} (manifest-2-of-3.jsonl)",
+    ]
+    os.remove("out/manifest-0-of-2.jsonl")
+    segment()  # goes on from the shards
+    assert unfinished("out") == []
+    stop("manifest.jsonl")
+    assert unfinished("out")[0] == f"the run has not ended: {stopped} (manifest.jsonl)"
+    assert len(unfinished("out")) == 3
+    segment()
+    save(Path("in/z.png"))
+    segment(shard=Shard(0, 3))  # over an image that is new
+    assert unfinished("out")[0] == "shard 1/3 has not begun (no manifest-1-of-3.jsonl)"
+
+
 def test_merge(segment):
     segment(shard=Shard(0, 2))
+    shard = Path("out/manifest-0-of-2.jsonl").read_text()
+    stop("manifest-0-of-2.jsonl")
     done = CliRunner().invoke(main, ["merge", "out"])
-    assert done.exit_code == 1
-    assert done.stderr == "Missing: manifest-1-of-2.jsonl: no such file; this shard has not begun\n"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Unfinished: shard 0/2 has not ended: it is at work, or was stopped (manifest-0-of-2.jsonl)\n"
+        "Unfinished: shard 1/2 has not begun (no manifest-1-of-2.jsonl)\n"
+        "Error: out: expected a run that has ended; give its command again, or take --partial\n"
+    )
+    assert not Path("out/coco.json").exists()
+    done = CliRunner().invoke(main, ["merge", "out", "--partial"])
+    assert (done.exit_code, done.stderr.count("Unfinished")) == (0, 2)
+    assert len(COCO("out/coco.json").imgs) == shard.count("file_name")
+    Path("out/manifest-0-of-2.jsonl").write_text(shard)
     segment(shard=Shard(1, 2))
     done = CliRunner().invoke(main, ["merge", "out"])
     assert (done.exit_code, done.stdout) == (0, f"4 images -> {Path('out/coco.json')}\n")

@@ -8,15 +8,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from small_runs import contents, save
+from painted import Painted
+from small_runs import CONFIG, contents, entries, save
 
-from esam_fast import EmrConfig, EsamConfig, MmgConfig
+from esam_fast import EmrConfig, Esam, EsamConfig, MmgConfig
 from esam_fast.runs import manifest as manifests
 from esam_fast.runs.collect import collect
 from esam_fast.runs.listing import Shard
 from esam_fast.runs.manifest import Conflict, Manifest
 from esam_fast.runs.outputs import Outputs
-from esam_fast.runs.record import Made, Settings
+from esam_fast.runs.record import Made, Settings, made_by
 
 ALL = ["a.png", "b.png", "sub/a.png", "sub/c d.png"]
 
@@ -26,7 +27,7 @@ def names(entries):
 
 
 def lines(path="out/manifest.jsonl"):
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return entries(Path(path))
 
 
 def test_an_entry(segment):
@@ -163,12 +164,40 @@ def test_overwriting_does_all_again(segment):
 def test_a_torn_last_line_is_cut_off(segment):
     segment()
     path = Path("out/manifest.jsonl")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-30])
+    *whole, _ = path.read_bytes().splitlines(keepends=True)  # but the line that says it has ended
+    path.write_bytes(b"".join(whole)[:-30])
     assert names(segment()) == [ALL[-1]]
     assert [line["file_name"] for line in lines()] == ALL
     path.write_bytes(b'{"file')
     assert names(segment()) == ALL
+
+
+def test_a_run_that_has_ended_says_so_until_the_next_one_begins(segment):
+    segment()
+    path = Path("out/manifest.jsonl")
+    run = json.loads(Path("out/run.json").read_text())["hash"]
+    assert manifests.last_line(path) == {"run": run, "ended": manifests.last_line(path)["ended"]}
+    assert manifests.last_line(path)["ended"] >= lines()[-1]["time"]
+    for shard in (None, Shard(0, 2)):
+        with pytest.raises(Conflict):
+            segment(**OTHERS["config"], shard=shard)  # begins nothing
+    assert len(manifests.all_in("out")) == 1
+    assert "ended" in manifests.last_line(path)
+    Manifest("out", made_by(Esam(Painted(), CONFIG))).close()
+    assert "ended" not in manifests.last_line(path)
+    assert segment() == []
+    assert [("ended" in json.loads(line)) for line in path.read_text().splitlines()] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"[]\n", b'{"ended": "now"}\n', b'{"ended": 1.0}', b"x" * 100_000 + b"\n"]
+)
+def test_last_lines_that_no_run_wrote(tmp_path, content):
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(content)
+    assert manifests.last_line(path) == {}
+    path.write_bytes(content + b'\n{"ended": 2.5}\n')
+    assert manifests.last_line(path) == {"ended": 2.5}
 
 
 def test_lines_of_others_are_passed_over(segment):
@@ -182,7 +211,8 @@ def test_lines_of_others_are_passed_over(segment):
     "change",
     [
         {"file_name": 5}, {"file_name": "\ud900.png"}, {"time": "late"}, {"path": None}, {"run": {}}, {"size": "9"},
-        {"mtime_ns": None}, {"width": [1]}, {"seconds": "1"}, {"covered": 10**400}, {"outputs": 5}, {"outputs": ["a"]},
+        {"mtime_ns": None}, {"width": [1]}, {"seconds": "1"}, {"covered": 10**400}, {"timings": []},
+        {"timings": {"total": "1"}}, {"outputs": 5}, {"outputs": ["a"]},
         {"outputs": {"coco": "a.json"}}, {"outputs": {"coco": [5]}}, {"error": 5}, {"error": "", "outputs": 5},
         {"covered": float("inf")}, {"time": float("nan")}, {"more": json.loads("[" * 900 + "]" * 900)},
     ],

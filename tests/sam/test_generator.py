@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -93,16 +94,37 @@ def test_the_other_modes_answer_with_the_same_keys(sam: Any, mode: str) -> None:
 
 def test_refusals(sam: Any) -> None:
     regions = load_segmenter("regions")
-    with pytest.warns(UserWarning, match="crop_n_layers and what goes with it are not used in mode 'entities'"):
-        EsamMaskGenerator(regions, crop_n_layers=1)
-    with pytest.raises(ValueError, match="point_grids must be None in mode 'object'"):
-        EsamMaskGenerator(regions, points_per_side=None, point_grids=[np.zeros((1, 2))], mode="object")
+    with pytest.raises(TypeError, match="crop_n_layers must be a whole number, got float"):  # sam2's order, by position
+        EsamMaskGenerator(regions, 32, 64, 0.8, 0.95, 1.0, 0.0, 0.7)
+    with pytest.raises(AttributeError, match="pred_iou_thresh"):
+        EsamMaskGenerator(regions).pred_iou_thresh = 0.9  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match="mode 'amg' needs a SAM model"):
         EsamMaskGenerator(regions, mode="amg")
     with pytest.raises(ValueError, match="mode must be one of entities, amg, object"):
         EsamMaskGenerator(regions, mode="best")
     with pytest.raises(TypeError, match="model must be a SAM model or a Segmenter, got int"):
         EsamMaskGenerator(3)
+
+
+def test_arguments_without_a_use_are_named_and_change_nothing() -> None:
+    """The arguments of sam2's own example, and those of code with points of its own."""
+    regions, image = load_segmenter("regions"), scene(240, 160)
+    plain = [record["area"] for record in EsamMaskGenerator(regions).generate(image)]
+    given: dict[str, Any] = {
+        "stability_score_offset": 0.7, "crop_n_layers": 1, "crop_n_points_downscale_factor": 2, "use_m2m": True,
+        "points_per_batch": 128, "box_nms_thresh": 0.7, "min_mask_region_area": 0.0,
+    }  # fmt: skip
+    names = "stability_score_offset, crop_n_layers, crop_n_points_downscale_factor, use_m2m"
+    with pytest.warns(UserWarning, match=f"^not used in mode 'entities': {names}$") as told:
+        generator = EsamMaskGenerator(regions, **given)
+    assert [(len(told), told[0].filename)] == [(1, __file__)]
+    assert [record["area"] for record in generator.generate(image)] == plain
+    with pytest.warns(UserWarning, match="^not used in mode 'object': point_grids$"):
+        generator = EsamMaskGenerator(regions, points_per_side=None, point_grids=[np.zeros((1, 2))], mode="object")
+    assert generator._esam.config == EsamConfig()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EsamMaskGenerator(regions, box_nms_thresh=0.7, crop_overlap_ratio=512 / 1500, multimask_output=True)
 
 
 def test_numbers_as_the_official_generator_takes_them(sam: Any) -> None:
@@ -119,7 +141,11 @@ def test_numbers_as_the_official_generator_takes_them(sam: Any) -> None:
 
 
 def test_the_predictor_is_there(sam: Any) -> None:
-    assert EsamMaskGenerator(sam, mode="amg").predictor.model is sam
+    generator = EsamMaskGenerator(sam)
+    generator.predictor.set_image(photo(60, 80))
+    masks, _, _ = generator.predictor.predict(np.array([[10, 10]]), np.array([1]))
+    assert masks.shape == (3, 60, 80)
+    assert generator.predictor.model is sam
     assert not hasattr(EsamMaskGenerator(load_segmenter("regions")), "predictor")
 
 

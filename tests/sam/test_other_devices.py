@@ -113,11 +113,14 @@ def test_memory_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     cpu = torch.device("cpu")
     assert 0 < models.free_memory(cpu) <= sys.maxsize
     monkeypatch.setattr(models, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(models, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    limits = tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"
+    monkeypatch.setattr(models, "CONTAINER_LIMITS", limits)
     assert models.free_memory(cpu) == models.free_memory(torch.device("mps")) == sys.maxsize  # a system that tells none
     models.MEMORY.write_text("MemTotal:       24000000 kB\nMemFree:          300000 kB\nMemAvailable:   20000000 kB\n")
     assert models.free_memory(cpu) == 20000000 * 1024  # what file caches hold can be had
-    models.CONTAINER_LIMIT.write_text("max\n")
-    assert models.free_memory(cpu) == 20000000 * 1024
-    models.CONTAINER_LIMIT.write_text("4294967296\n")
-    assert models.free_memory(cpu) == 2**32
+    for limit, none in zip(limits, ("max\n", "9223372036854771712\n"), strict=True):
+        limit.write_text(none)
+        assert models.free_memory(cpu) == 20000000 * 1024
+        limit.write_text("4294967296\n")
+        assert models.free_memory(cpu) == 2**32
+        limit.unlink()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sam_models import photo, small_sam, spread, torch
+from waiting import PATIENCE
 
 from esam_fast import EsamMaskGenerator
 from esam_fast.segmenters.sam import SamSegmenter
@@ -94,7 +95,7 @@ def test_a_spawned_process_answers_alike(sam: Any) -> None:
     found = context.Queue()
     process = context.Process(target=_in_child, args=(pickle.dumps(segmenter), found))
     process.start()
-    assert same(found.get(timeout=120), answers(segmenter))
+    assert same(found.get(timeout=PATIENCE), answers(segmenter))
     process.join()
 
 

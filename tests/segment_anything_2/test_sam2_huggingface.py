@@ -64,15 +64,20 @@ def test_answers_are_transformers_own(model: Any) -> None:
     assert (theirs.iou_scores[0] - scores).abs().max() < 1e-5
 
 
-def test_models_for_video_serve_with_their_image_parts(model: Any) -> None:
+def video(model: Any) -> Any:
+    """A Sam2VideoModel with a Sam2Model's weights where images need them."""
     settings = model.config.to_dict()
     config = transformers.Sam2VideoConfig(
         **{part: settings[part] for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config")}
     )
-    video = transformers.Sam2VideoModel(config).eval()
-    assert not video.load_state_dict(model.state_dict(), strict=False).unexpected_keys
+    found = transformers.Sam2VideoModel(config).eval()
+    assert not found.load_state_dict(model.state_dict(), strict=False).unexpected_keys
+    return found
+
+
+def test_models_for_video_serve_with_their_image_parts(model: Any) -> None:
     image = photo(100, 200)
-    ours, theirs = (each.decode(each.embed(image), POINTS) for each in map(Sam2Segmenter, (video, model)))
+    ours, theirs = (each.decode(each.embed(image), POINTS) for each in map(Sam2Segmenter, (video(model), model)))
     assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
@@ -100,6 +105,30 @@ def test_files_by_transformers_names(model: Any, tmp_path: Path, tiny: str, name
     assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.parametrize("form", ["model.safetensors", "sam2.1_hiera_tiny.pt"])
+def test_in_the_hubs_cache(model: Any, tmp_path: Path, tiny: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Sam2VideoModel by transformers' names, or the publisher's own file, as each repository holds both."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("esam_fast.segmenters.sam.models.free_memory", lambda device: 2**34)
+    revision = tmp_path / "models--facebook--sam2.1-hiera-tiny" / "snapshots" / ("a" * 40)
+    revision.mkdir(parents=True)
+    if form == "model.safetensors":
+        video(model).save_pretrained(revision)
+        expected = Sam2Segmenter(model)
+    else:
+        official = small_sam2(7, no_obj_embed_spatial=True)
+        torch.save({"model": official.state_dict()}, revision / form)
+        expected = Sam2Segmenter(official)
+    image = photo(100, 200)
+    theirs = expected.decode(expected.embed(image), POINTS)
+    for name in ("auto", tiny):
+        segmenter = load_segmenter(name, device="cpu", dtype="float32")
+        assert (segmenter.name, segmenter.checkpoint) == (f"sam2:{tiny}", revision / form)
+        assert all(
+            torch.equal(*pair) for pair in zip(segmenter.decode(segmenter.embed(image), POINTS), theirs, strict=True)
+        )
+
+
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [
@@ -109,6 +138,11 @@ def test_files_by_transformers_names(model: Any, tmp_path: Path, tiny: str, name
         ("vision_config.backbone_config", "global_attention_blocks", [5]),
         ("vision_config.backbone_config", "hidden_act", "relu"),
         ("vision_config.backbone_config", "layer_norm_eps", 0.01),
+        ("vision_config.backbone_config", "num_attention_heads_per_stage", [2, 4, 8, 16]),
+        ("vision_config.backbone_config", "num_query_pool_stages", 2),
+        ("vision_config.backbone_config", "query_stride", 1),
+        ("vision_config", "fpn_top_down_levels", [3]),
+        ("vision_config", "num_feature_levels", 4),
         ("mask_decoder_config", "num_attention_heads", 4),
     ],
 )
@@ -147,6 +181,7 @@ def test_what_sam2_cannot_run_is_refused(model: Any) -> None:
         ("vision_config.backbone_config", "layer_norm_eps", 0.01),
         ("vision_config.backbone_config", "num_attention_heads_per_stage", [1, 2, 2, 4]),
         ("vision_config.backbone_config", "patch_stride", [2, 2]),
+        ("vision_config", "num_feature_levels", 4),
         ("mask_decoder_config", "num_attention_heads", 4),
     ],
 )

@@ -5,13 +5,14 @@ const FAINT = 0.35; // share of the colour left to what a stage did not change; 
 const ACCENT = [255, 225, 0];
 
 // `layers` holds null for the bare image, the stages, and the result; `at` is the one shown, `title` its title, which
-// stays from image to image. `kept` holds the data of the images that were opened last.
+// stays from image to image. `kept` holds the data of the images that were opened last, `times` the seconds of all.
 const viewer = {
-  image: null, data: null, layers: [], at: 0, title: "Result", hovered: 0, selected: 0, kept: new Map(),
+  image: null, data: null, layers: [], at: 0, title: "Result", hovered: 0, selected: 0, kept: new Map(), times: {},
 };
 
 // An image's script calls this; `load` waits for it.
 esam.image = (data) => viewer.kept.set(data.key, data);
+esam.times = (times) => { viewer.times = times; };
 
 viewer.open = (image) => {
   viewer.close();
@@ -120,19 +121,23 @@ function repaint() {
       paint(canvas, layer, (label) => (changing(layer) && !marked.has(label) ? share * FAINT : share));
     }
   }
+  drawMarks();
   drawOutline();
 }
 
-// What the stage changed, or the entity that is hovered over and the one that is selected.
-function drawOutline() {
+// What the stage changed.
+function drawMarks() {
   const layer = viewer.layers[viewer.at];
+  const colours = new Map();
+  for (const [word, labels] of Object.entries(layer?.changed ?? {}))
+    for (const label of labels) colours.set(label, viewer.data.marks[word]);
+  outline(byId("marks"), layer ?? final(), (label) => colours.get(label) ?? null);
+}
+
+// The entity that is hovered over and the one that is selected.
+function drawOutline() {
   const chosen = (label) => (label === viewer.selected || label === viewer.hovered ? ACCENT : null);
-  if (layer !== null && changing(layer) && viewer.selected === 0) {
-    const colours = new Map();
-    for (const [word, labels] of Object.entries(layer.changed))
-      for (const label of labels) colours.set(label, viewer.data.marks[word]);
-    outline(byId("outline"), layer, (label) => colours.get(label) ?? null);
-  } else outline(byId("outline"), final(), chosen);
+  outline(byId("outline"), final(), chosen);
 }
 
 function showLegend() {
@@ -155,7 +160,7 @@ function showLegend() {
 // --- the times
 
 function showTimes() {
-  const { total, ...stages } = viewer.data.timings;
+  const { total, ...stages } = viewer.times[viewer.data.key] ?? {};
   const spent = Object.entries(stages).filter(([, seconds]) => seconds > 0);
   const most = Math.max(1e-9, ...spent.map(([, seconds]) => seconds));
   byId("seconds").textContent = total === undefined ? "" : `${total.toFixed(2)} s`;

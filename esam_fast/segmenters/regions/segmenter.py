@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import _check
+from esam_fast import _backend, _check
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks
 from esam_fast.segmenters.regions.calibration import predict_iou, properties
 from esam_fast.segmenters.regions.hierarchy import features, hierarchy
@@ -56,7 +56,7 @@ class RegionsSegmenter:
         score_threshold, stability_threshold: tuned on human segmentations; see `masks` for the two numbers.
 
     Args:
-        backend: of the operations: "native", "numba", or None for the best one here.
+        backend: of the operations: one by name, or None for the best one here.
         side: an image whose longer side is above it is segmented at that size, in pixels.
     """
 
@@ -65,7 +65,7 @@ class RegionsSegmenter:
     stability_threshold = 0.0
 
     def __init__(self, backend: str | None = None, side: int = 1024) -> None:
-        self.backend = backend
+        self.backend = _backend.check(backend)
         self.side = _check.integer("side", side, 32)
 
     def embed(self, image: NDArray[np.uint8]) -> RegionsEmbedding:
@@ -95,7 +95,7 @@ class RegionsSegmenter:
         e = embedding
         nodes = e.levels[e.rank_on_grid.ravel()[e.grid.pixels(points)]]  # [N, 3]
         distinct, which = np.unique(nodes, return_inverse=True)
-        packed = _pack(e, distinct).take(which.ravel())
+        packed = _pack(e, distinct, self.backend).take(which.ravel())
         channels = np.tile(np.arange(3, dtype=np.int8), (len(nodes), 1))
         return PointMasks(packed, e.scores[nodes], e.stability[nodes], channels)
 
@@ -138,15 +138,15 @@ def _nearest(n: int, m: int) -> Int:
     return np.floor((np.arange(n) + 0.5) * m / n).astype(np.int64)
 
 
-def _holds(rank: NDArray[np.int32], first: Any, last: Any) -> NDArray[np.bool_]:
+def _holds(rank: NDArray[np.int32], first: Int | np.int64, last: Int | np.int64) -> NDArray[np.bool_]:
     return (rank >= first) & (rank < last)
 
 
-def _pack(embedding: RegionsEmbedding, nodes: Int) -> PackedMasks:
+def _pack(embedding: RegionsEmbedding, nodes: Int, backend: str | None) -> PackedMasks:
     """The masks of these nodes on the grid."""
     rank, first, last = embedding.rank_on_grid, embedding.first, embedding.last
     parts = [
-        PackedMasks.from_bool(_holds(rank, first[some, None, None], last[some, None, None]))
+        PackedMasks.from_bool(_holds(rank, first[some, None, None], last[some, None, None]), backend=backend)
         for some in np.array_split(nodes, max(1, len(nodes) // 64))
     ]
     return PackedMasks.concatenate(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,12 +12,12 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from esam_fast import weights
-from esam_fast.segmenters.sam.recognise import check_unchanged
+from esam_fast.segmenters.sam.recognise import check_unchanged, misfits
+from esam_fast.weights.huggingface import SAM_NAMES
 
 _MOST = 65536  # of any number in a config
 _MOST_LAYERS = 256
 _EPS = 1e-6  # of the norms in the decoder's layers; segment_anything's have 1e-5
-_MEAN, _STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
 
 def is_transformers_model(model: Any) -> bool:
@@ -38,25 +38,33 @@ def converted(model: Any) -> nn.Module:
     check_unchanged(model, "sam must be transformers' SamModel")
     sam = build(model.config.to_dict(), f"{name}.config")
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
-    try:
-        sam.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{name} does not fit its own config: {' '.join(str(error).split())[:200]}") from error
+    if wrong := misfits(state, sam.state_dict()):
+        raise ValueError(f"{name} is no SAM by its config: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one")
+    sam.load_state_dict(state, assign=True)
     return sam
 
 
-def official_state(state: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
-    """The tensors of a SamModel by segment_anything's names.
+def official_state(
+    state: Mapping[str, Tensor], where: object, replaced: Iterable[tuple[str, str]] = SAM_NAMES
+) -> dict[str, Tensor]:
+    """The tensors of a SamModel by segment_anything's names; of another model, as `weights.official_names` has it.
 
     Raises:
         WeightsError: two tensors are to be one, but differ; names `where` they are from.
     """
     found: dict[str, Tensor] = {}
-    for name, official in weights.official_names(state).items():
-        if official in found and not torch.equal(found[official], state[name]):
+    for name, official in weights.official_names(state, replaced).items():
+        if official in found and not _same(found[official], state[name]):
             raise weights.WeightsError(f"{where} has one position encoding for images and another for points")
         found[official] = state[name]
     return found
+
+
+def _same(first: Tensor, second: Tensor) -> bool:
+    try:
+        return torch.equal(first, second)
+    except RuntimeError:  # of two types, layouts or devices
+        return False
 
 
 def set_eps(sam: nn.Module, eps: float = _EPS) -> None:
@@ -83,6 +91,7 @@ def build(config: Mapping[str, Any], where: object) -> nn.Module:
     vision.expect("hidden_act", "gelu")
     decoder.expect("hidden_act", "relu")
     side, patch = vision.whole("image_size", 1024), vision.whole("patch_size", 16)
+    prompts.expect("image_size", side)
     width, channels = vision.whole("hidden_size", 768), vision.whole("output_channels", 256)
     mlp = vision.whole("mlp_dim", int(width * vision.real("mlp_ratio", 4.0)))
     encoder = {
@@ -116,8 +125,6 @@ def build(config: Mapping[str, Any], where: object) -> nn.Module:
                     transformer=TwoWayTransformer(embedding_dim=channels, **transformer),
                     **heads,
                 ),
-                _MEAN,
-                _STD,
             )
     except Exception as error:  # numbers that do not go together fail wherever they meet
         raise weights.WeightsError(f"{where} describes no SAM: {str(error)[:120] or type(error).__name__}") from error
@@ -152,8 +159,8 @@ class _Section:
             raise self._wrong(name, "a positive number", value)
         return float(value)
 
-    def expect(self, name: str, only: str) -> None:
-        value = self.value(name, str, only)
+    def expect(self, name: str, only: str | int) -> None:
+        value = self.value(name, type(only), only)
         if value != only:
             raise self._wrong(name, repr(only), value)
 

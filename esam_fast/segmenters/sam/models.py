@@ -6,6 +6,7 @@ import pickle
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from esam_fast import _check, weights
 from esam_fast.segmenters.sam import huggingface
 from esam_fast.segmenters.sam.devices import resolve_device
+from esam_fast.segmenters.sam.recognise import misfits
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 MEMORY = Path("/proc/meminfo")
-CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, in bytes; "max": none
+# Of a container, in bytes, by the newer and the older kind of control groups; "max", or more than there is: none.
+CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _WORK = 2**30  # bytes that embedding and decoding take beside the weights, about
 WIDTH = "image_encoder.patch_embed.proj.weight"  # [channels, 3, 16, 16]
 WIDTH_OF_2 = "image_encoder.trunk.patch_embed.proj.weight"  # SAM 2's, [channels, 3, 7, 7]
@@ -29,7 +32,12 @@ _NESTED = 4  # dictionaries within each other
 
 
 def load_sam(
-    model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto", *, compiled: bool = False
+    model: str | None,
+    checkpoint: str | Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    backend: str | None = None,
 ) -> SamSegmenter:
     """The segmenter for an official model.
 
@@ -38,7 +46,7 @@ def load_sam(
         checkpoint: its file, .pth or .safetensors, or a folder as transformers' `save_pretrained` writes it. Nothing
             that a .pth may hold is run. The tensors' names tell whose they are; of transformers', a config.json
             beside them says how many layers and heads there are.
-        device, dtype, compiled: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
@@ -59,22 +67,22 @@ def load_sam(
     if theirs and config is None:
         huggingface.set_eps(sam)
     load_weights(sam, state, model, path)
-    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", owned=True, backend=backend)
     segmenter.checkpoint = path
     return segmenter
 
 
-def untrained(model: str, device: str = "auto", dtype: str = "auto") -> SamSegmenter:
+def untrained(model: str, device: str = "auto", dtype: str = "auto", *, backend: str | None = None) -> SamSegmenter:
     """An official model with random weights: as fast as with any others, and good for nothing else.
 
     Args:
         model: "vit_b", "vit_l" or "vit_h".
-        device, dtype: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         sam = segment_anything.sam_model_registry[model]().eval()
-    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights", owned=True)
+    return SamSegmenter(sam, device, dtype, name=f"sam:{model} with random weights", owned=True, backend=backend)
 
 
 def largest_fitting(found: dict[str, Path], device: str = "auto") -> str | None:
@@ -93,13 +101,14 @@ def free_memory(device: torch.device) -> int:
     ask = getattr(getattr(torch, device.type, None), "mem_get_info", None)  # of CUDA, and of newer torch's XPU
     if ask is not None:
         return int(ask(device)[0])
-    try:
-        told = dict(line.split(":") for line in MEMORY.read_text().splitlines())
-        available = int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux, or older than 3.14
-        return sys.maxsize
-    limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.exists() else "max"
-    return available if limit == "max" else min(available, int(limit))
+    found = [sys.maxsize]  # of a system that tells nothing
+    with suppress(OSError, KeyError, ValueError):
+        told = dict(line.split(":") for line in MEMORY.read_text("ascii").splitlines())
+        found.append(int(told["MemAvailable"].split()[0]) * 1024)
+    for limit in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):
+            found.append(int(limit.read_text("ascii")))
+    return min(found)
 
 
 def build(model: str) -> nn.Module:
@@ -196,10 +205,8 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
     """
     if WIDTH in state and weights.MODELS[model].family == "sam":
         weights.check_width(path, model, _width(state))
-    expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
-    wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]
-    wrong += [name for name in state if name not in expected]
-    if wrong:
+    expected = sam.state_dict()
+    if wrong := misfits(state, expected):
         raise weights.WeightsError(
             f"{path} is not a checkpoint of {model}: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one"
         )
@@ -209,9 +216,3 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
 def _width(state: dict[str, Tensor]) -> int:
     """Channels of the image encoder; 0: not told."""
     return state[WIDTH].shape[0] if WIDTH in state and state[WIDTH].dim() else 0
-
-
-def _fits(tensor: Tensor, shape: torch.Size) -> bool:
-    """Whether it is of this shape, and numbers in memory one after the other."""
-    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return tensor.shape == shape and plain and tensor.is_floating_point()

@@ -14,9 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from esam_fast import _arrays, _check
+from esam_fast import _arrays, _backend, _check
+from esam_fast._arrays import Array
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
+from esam_fast.records import Record
 from esam_fast.segmenters.sam import devices, huggingface, official_amg
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
@@ -24,9 +26,10 @@ from esam_fast.segmenters.sam.foreign import ForeignDecoder, ForeignImage
 from esam_fast.segmenters.sam.frame import Frame
 from esam_fast.segmenters.sam.official_amg import AmgSettings, Decode, Plane
 from esam_fast.segmenters.sam.prompts import PromptEncoder
-from esam_fast.segmenters.sam.recognise import is_official_decoder, is_official_encoder
+from esam_fast.segmenters.sam.recognise import check_parts, is_official_decoder, is_official_encoder
 
 _LEVELS = 3
+_PARTS = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,11 @@ class SamSegmenter:
         name: for people.
         compiled: whether torch.compile is to fuse the image encoder.
         owned: nobody else holds `sam`, which then is used up in place of a copy.
+        backend: that packs the masks; None: the best one for where they are.
 
     Raises:
-        TypeError: sam lacks a part. ValueError: unknown device or dtype.
+        TypeError: sam lacks a part. ValueError: unknown device, dtype or backend.
+        BackendUnavailable: a backend asked for by name is not here.
     """
 
     score_threshold = 0.88
@@ -83,14 +88,13 @@ class SamSegmenter:
         name: str = "sam",
         compiled: bool = False,
         owned: bool = False,
+        backend: str | None = None,
     ) -> None:
         if huggingface.is_transformers_model(sam):
             sam, owned = huggingface.converted(sam), True
-        parts = ("image_encoder", "prompt_encoder", "mask_decoder", "pixel_mean", "pixel_std")
-        missing = [part for part in parts if not hasattr(sam, part)]
-        if missing:
-            raise TypeError(f"sam must be a SAM model, but {type(sam).__name__} has no {missing[0]}")
+        check_parts(sam, _PARTS, "sam must be a SAM model")
         self.name = name
+        self._backend = _backend.check(backend)
         self.device = devices.resolve_device(device)
         self.dtype = devices.resolve_dtype(dtype, self.device)
         self._on_host = not devices.works_on_masks(self.device)
@@ -146,7 +150,7 @@ class SamSegmenter:
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
         shape = n, _LEVELS, words_per_mask(grid.shape)
-        words: Any = np.zeros(shape, np.uint64)
+        words: Array = np.zeros(shape, np.uint64)
         if not self._on_host:
             words = torch.zeros(shape, dtype=torch.int64, device=self.device)
         area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
@@ -155,21 +159,22 @@ class SamSegmenter:
 
         def read(logits: Tensor, indices: Int) -> None:
             logits = _three(logits)
-            packed, stable = pack_logits(self._handed_out(logits.flatten(0, 1)), grid.rows, grid.cols)
+            planes = self._handed_out(logits.flatten(0, 1))
+            packed, stable = pack_logits(planes, grid.rows, grid.cols, backend=self._backend)
             by_area = np.argsort(packed.area.reshape(-1, _LEVELS), axis=1, kind="stable")
             flat = by_area + np.arange(0, len(packed), _LEVELS)[:, None]  # [k, 3]
             ordered = _arrays.take(packed.words, flat.ravel()).reshape(len(flat), *shape[1:])
-            words[_arrays.move(indices, _arrays.place(words))] = ordered
+            words[_arrays.move(indices, _arrays.device_of(words))] = ordered
             area[indices], box[indices] = packed.area[flat], packed.box[flat]
             stability[indices], order[indices] = stable[flat], by_area
 
         rows = -(-grid.rows // 4)
         scores = self._run(embedding, points, read, min_score=min_score, rows=rows)  # [N, K]
         order %= scores.shape[1]
-        masks = PackedMasks(words.reshape(-1, shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
+        masks = PackedMasks._unchecked(words.reshape(-1, shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
-    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
+    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Array:
         """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point.
 
         NumPy, or a tensor on the segmenter's CUDA device if it has one.
@@ -203,7 +208,7 @@ class SamSegmenter:
         logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
         return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
 
-    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
+    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[Record]:
         """The records of the model's own automatic mask generator; see `official_amg.generate`."""
         return official_amg.generate(image, self._decoding, Plane(self.side, self.threshold), settings)
 
@@ -224,7 +229,7 @@ class SamSegmenter:
 
         return decode
 
-    def _handed_out(self, tensor: Tensor) -> Any:
+    def _handed_out(self, tensor: Tensor) -> Array:
         """What callers get: a tensor on a CUDA device, where it stays, and NumPy's array of any other."""
         return tensor.cpu().numpy() if self._on_host else tensor
 

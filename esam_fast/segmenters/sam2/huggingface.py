@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import torch
 from sam2.modeling.backbones.hieradet import Hiera
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.position_encoding import PositionEmbeddingSine
@@ -15,25 +13,35 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
 from esam_fast import weights
-from esam_fast.segmenters.sam.recognise import check_unchanged
+from esam_fast.segmenters.sam import huggingface as sam
+from esam_fast.segmenters.sam.recognise import check_unchanged, misfits
 from esam_fast.weights.huggingface import COMMON_NAMES
 
 IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")  # the others are for video
 
 # transformers' names and sam2's, replaced in this order.
 _NAMES = (
-    ("shared_embedding.positional_embedding", "pe_layer.positional_encoding_gaussian_matrix"),
     ("vision_encoder.backbone.", "image_encoder.trunk."),
     ("vision_encoder.", "image_encoder."),
-    ("patch_embed.projection.", "patch_embed.proj."),
     *COMMON_NAMES,
     (".o_proj.", ".out_proj."),
     ("no_memory_embedding", "no_mem_embed"),
 )  # fmt: skip
 _PARTS = re.compile(r"^(prompt_encoder|mask_decoder)\.")
 _NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
-_POINTS = "prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
-_POSITIONS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
+_POINTS = "sam_prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
+_TRUNK = "vision_config.backbone_config"
+# What sam2 has no argument for, and no tensor's shape tells.
+_FIXED: dict[str, Any] = {
+    f"{_TRUNK}.hidden_act": "gelu",
+    f"{_TRUNK}.layer_norm_eps": 1e-6,
+    f"{_TRUNK}.patch_stride": [4, 4],
+    f"{_TRUNK}.patch_padding": [3, 3],
+    "vision_config.fpn_stride": 1,
+    "vision_config.fpn_padding": 0,
+    "vision_config.num_feature_levels": 3,
+    "mask_decoder_config.num_attention_heads": 8,
+}
 
 
 def is_transformers_model(model: Any) -> bool:
@@ -51,94 +59,82 @@ def converted(model: Any) -> nn.Module:
         ValueError: the weights do not fit what its config describes, or sam2 has no such model.
     """
     check_unchanged(model, "model must be transformers' Sam2Model")
-    state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()})
+    name = type(model).__name__
+    state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
     try:
         sam2 = _build(model.config)
-        expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
-        if wrong := expected ^ state.keys():
-            raise ValueError(f"{len(wrong)} tensors are too many or too few, {min(wrong)} for one")
+        expected = {name: value for name, value in sam2.state_dict().items() if name.startswith(IMAGE_PARTS)}
+        if wrong := misfits(state, expected):
+            raise ValueError(f"{len(wrong)} tensors do not fit, {wrong[0][:80]} for one")
         sam2.load_state_dict(state, strict=False, assign=True)
     except Exception as error:  # numbers that do not go together fail wherever they meet
         text = " ".join(str(error).split())[:200]
-        raise ValueError(f"{type(model).__name__} is no SAM 2 that sam2 can run: {text}") from error
+        raise ValueError(f"{name} is no SAM 2 that sam2 can run: {text}") from error
     return sam2.eval()
 
 
-def official_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def official_state(state: Mapping[str, Tensor], where: object) -> dict[str, Tensor]:
     """The tensors of a Sam2Model by sam2's names, those that only video needs left out.
 
     Raises:
-        WeightsError: the position encoding of images is not that of points, as in sam2 it always is.
+        WeightsError: the position encoding of images is not that of points, as in sam2 it always is; names `where`
+            they are from.
     """
-    positions = [state[name] for name in _POSITIONS if name in state]
-    if any(not torch.equal(positions[0], other) for other in positions):
-        raise weights.WeightsError("a Sam2Model has one position encoding for images and another for points")
-    found = {}
-    for name, official in weights.official_names(state, _NAMES).items():
-        official = _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", official))
-        if name == _POINTS:
-            for i, row in enumerate(state[name]):
-                found[f"sam_prompt_encoder.point_embeddings.{i}.weight"] = row[None]
-        elif official.startswith(IMAGE_PARTS):
-            found[official] = state[name]
-    return found
+    named = {
+        _NECK.sub(r"\1.conv.", _PARTS.sub(r"sam_\1.", name)): value
+        for name, value in sam.official_state(state, where, _NAMES).items()
+    }
+    points = named.get(_POINTS)
+    if points is not None and points.dim() == 2 and len(points) == 4:
+        del named[_POINTS]
+        named |= {f"sam_prompt_encoder.point_embeddings.{i}.weight": row[None] for i, row in enumerate(points)}
+    return {name: value for name, value in named.items() if name.startswith(IMAGE_PARTS)}
 
 
-def check_config(config: Mapping[str, Any], official: nn.Module, where: object) -> None:
+def check_config(config: Mapping[str, Any], official: Any, where: object) -> None:
     """Refuse a Sam2Model's config.json, from `where`, of other values than an official model's that no shape tells.
 
     Raises:
         WeightsError: names the first.
     """
-    trunk: Any = official.image_encoder.trunk
-    for place, only in {
+    trunk, neck = official.image_encoder.trunk, official.image_encoder.neck
+    of_this_model = {
         "prompt_encoder_config.image_size": official.image_size,
-        "vision_config.backbone_config.window_size_per_stage": list(trunk.window_spec),
-        "vision_config.backbone_config.global_attention_blocks": list(trunk.global_att_blocks),
-        "vision_config.backbone_config.hidden_act": "gelu",
-        "vision_config.backbone_config.layer_norm_eps": 1e-6,
-        "mask_decoder_config.num_attention_heads": 8,
-    }.items():
+        f"{_TRUNK}.window_size_per_stage": list(trunk.window_spec),
+        f"{_TRUNK}.global_attention_blocks": list(trunk.global_att_blocks),
+        f"{_TRUNK}.num_attention_heads_per_stage": [trunk.blocks[end].attn.num_heads for end in trunk.stage_ends],
+        f"{_TRUNK}.query_stride": list(trunk.q_stride),
+        f"{_TRUNK}.num_query_pool_stages": len(trunk.q_pool_blocks),
+        "vision_config.fpn_top_down_levels": list(neck.fpn_top_down_levels),
+    }
+    if wrong := _other_value(config, of_this_model | _FIXED):
+        raise weights.WeightsError(
+            f"{where}: {wrong}, as the official model has it; other models serve as a Sam2Model object"
+        )
+
+
+def _other_value(config: Mapping[str, Any], expected: Mapping[str, Any]) -> str | None:
+    """The first of a config's values, by their places, that is not the expected one, for a message; None: all are."""
+    for place, only in expected.items():
         value: Any = config
         for name in place.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
-        if value not in (None, only, [only, only]):
-            raise weights.WeightsError(
-                f"{where}: {place}: expected {only!r}, as the official model has it, got {str(value)[:80]}; "
-                "other models serve as a Sam2Model object"
-            )
-
-
-def _check_fixed(config: Any) -> None:
-    """Refuse other values of what sam2 has no argument for, and no tensor's shape tells.
-
-    Raises:
-        ValueError: names the first.
-    """
-    vision, trunk = config.vision_config, config.vision_config.backbone_config
-    heads = list(trunk.num_attention_heads_per_stage)
-    for name, value, only in (
-        ("hidden_act", trunk.hidden_act, "gelu"),
-        ("layer_norm_eps", trunk.layer_norm_eps, 1e-6),
-        ("patch_stride", np.broadcast_to(trunk.patch_stride, 2).tolist(), [4, 4]),
-        ("patch_padding", np.broadcast_to(trunk.patch_padding, 2).tolist(), [3, 3]),
-        ("num_attention_heads_per_stage", heads, [heads[0] * 2**stage for stage in range(len(heads))]),
-        ("fpn_stride", vision.fpn_stride, 1),
-        ("fpn_padding", vision.fpn_padding, 0),
-        ("mask_decoder_config.num_attention_heads", config.mask_decoder_config.num_attention_heads, 8),
-    ):
-        if value != only:
-            raise ValueError(f"{name}: expected {only!r}, got {value!r}")
+        value = list(value) if isinstance(value, tuple) else value
+        if value not in (None, only, [only, only]) and [value, value] != only:  # one number may stand for two sides
+            return f"{place}: expected {only!r}, got {str(value)[:80]}"
+    return None
 
 
 def _build(config: Any) -> nn.Module:
     """A SAM2Base without memory, with random weights, as a Sam2Config describes it."""
-    _check_fixed(config)
     vision, prompts = config.vision_config, config.prompt_encoder_config
     trunk = vision.backbone_config
+    heads = [trunk.num_attention_heads_per_stage[0] * 2**stage for stage in range(len(trunk.blocks_per_stage))]
+    if wrong := _other_value(config.to_dict(), {f"{_TRUNK}.num_attention_heads_per_stage": heads} | _FIXED):
+        raise ValueError(wrong)
     hiera = Hiera(
         embed_dim=trunk.hidden_size,
-        num_heads=trunk.num_attention_heads_per_stage[0],
+        num_heads=heads[0],
         q_pool=trunk.num_query_pool_stages,
         q_stride=tuple(trunk.query_stride),
         stages=tuple(trunk.blocks_per_stage),
@@ -153,7 +149,7 @@ def _build(config: Any) -> nn.Module:
         fpn_top_down_levels=list(vision.fpn_top_down_levels),
         fpn_interp_model="nearest",
     )
-    scalp = len(vision.backbone_channel_list) - vision.num_feature_levels
+    scalp = len(vision.backbone_channel_list) - _FIXED["vision_config.num_feature_levels"]
     return SAM2Base(
         ImageEncoder(hiera, neck, scalp),
         None,

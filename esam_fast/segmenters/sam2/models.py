@@ -35,7 +35,14 @@ _ADDED: dict[str, Any] = {
 }
 
 
-def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", dtype: str = "auto") -> Sam2Segmenter:
+def load_sam2(
+    model: str | None,
+    checkpoint: str | Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    backend: str | None = None,
+) -> Sam2Segmenter:
     """The segmenter for an official model.
 
     Args:
@@ -43,7 +50,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
             checkpoint's own, told by the width and depth of its encoder.
         checkpoint: its file, .pt or .safetensors, by sam2's names or by transformers', or a folder that transformers
             saved a Sam2Model in; a config.json there must be an official model's. Nothing that a .pt may hold is run.
-        device, dtype: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
@@ -54,7 +61,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
     state = read_checkpoint(checkpoint)
     theirs = weights.TRANSFORMERS_MARK_OF_2 in state
     if theirs:
-        state = huggingface.official_state(state)
+        state = huggingface.official_state(state, checkpoint)
     elif WIDTH_OF_2 in state and _NEW_IN_2_1 not in state:
         raise weights.WeightsError(f"{checkpoint} is not a checkpoint of SAM 2.1: it is one of SAM 2.0")
     found = _model_of(state)
@@ -70,7 +77,7 @@ def load_sam2(model: str | None, checkpoint: str | Path, device: str = "auto", d
         config = weights.config_of(checkpoint, "sam2", "sam2_video")
         huggingface.check_config(config or {}, official, checkpoint.with_name("config.json"))
     load_weights(official, state, found, checkpoint)
-    segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True)
+    segmenter = Sam2Segmenter(official, device, dtype, name=f"sam2:{found}", owned=True, backend=backend)
     segmenter.checkpoint = checkpoint
     return segmenter
 

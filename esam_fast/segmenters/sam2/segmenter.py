@@ -13,6 +13,7 @@ from torch import Tensor
 from esam_fast.segmenters.sam import SamSegmenter
 from esam_fast.segmenters.sam.frame import Frame
 from esam_fast.segmenters.sam.official_amg import AmgSettings
+from esam_fast.segmenters.sam.recognise import check_parts
 from esam_fast.segmenters.sam2 import huggingface, official_amg
 from esam_fast.segmenters.sam2.encoder import ImageEncoder
 from esam_fast.segmenters.sam2.frame import StretchedFrame
@@ -33,10 +34,10 @@ class Sam2Segmenter(SamSegmenter):
     Args:
         model: any SAM2Base, or transformers' Sam2Model, whose weights then run in sam2's parts. It is copied as it is
             now.
-        device, dtype, name, owned: see `SamSegmenter`.
+        device, dtype, name, owned, backend: see `SamSegmenter`.
 
     Raises:
-        TypeError: model lacks a part. ValueError: unknown device or dtype.
+        TypeError: model lacks a part. ValueError, BackendUnavailable: see `SamSegmenter`.
     """
 
     score_threshold = 0.8
@@ -44,13 +45,18 @@ class Sam2Segmenter(SamSegmenter):
     _is_official_decoder = staticmethod(is_official_decoder)
 
     def __init__(
-        self, model: Any, device: str = "cpu", dtype: str = "float32", *, name: str = "sam2", owned: bool = False
+        self,
+        model: Any,
+        device: str = "cpu",
+        dtype: str = "float32",
+        *,
+        name: str = "sam2",
+        owned: bool = False,
+        backend: str | None = None,
     ) -> None:
         if huggingface.is_transformers_model(model):
             model, owned = huggingface.converted(model), True
-        missing = [part for part in _PARTS if not hasattr(model, part)]
-        if missing:
-            raise TypeError(f"model must be a SAM2Base, but {type(model).__name__} has no {missing[0]}")
+        check_parts(model, _PARTS, "model must be a SAM2Base")
         parts = SimpleNamespace(
             image_encoder=ImageEncoder(model),
             prompt_encoder=model.sam_prompt_encoder,
@@ -58,7 +64,7 @@ class Sam2Segmenter(SamSegmenter):
             pixel_mean=torch.tensor(_MEAN)[:, None, None],
             pixel_std=torch.tensor(_STD)[:, None, None],
         )
-        super().__init__(parts, device, dtype, name=name, owned=owned)
+        super().__init__(parts, device, dtype, name=name, owned=owned, backend=backend)
 
     def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
         """See `segmenters.sam2.official_amg.generate`."""
