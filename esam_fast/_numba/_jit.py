@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+_SOURCES = (
+    "_"
+    + blake2b(
+        b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=6
+    ).hexdigest()
+)
+"""Part of the names of numba's cache files. numba looks at a function's own file only, not at those whose functions it
+calls; and while one process replaces the machine code of an older source, another may load and run that code."""
 
 
 def jit(function: Function) -> Function:
@@ -22,6 +34,7 @@ def parallel_jit(function: Function) -> Function:
 
 def _compiled(function: Function, **options: bool) -> Function:
     options |= {"nogil": True}
+    function.__qualname__ += _SOURCES
     try:
         return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
     except RuntimeError:  # no folder for its cache can be written: compiled anew in every process

@@ -179,8 +179,11 @@ def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
 
 
 def as_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: ValueError where a number is NaN or infinite."""
-    return json.dumps(value, allow_nan=False, indent=indent).encode()
+    """Strict JSON: ValueError where a number is NaN or infinite, or the value is nested too deep."""
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent).encode()
+    except RecursionError:
+        raise ValueError("nested too deep for JSON") from None
 
 
 def marked(data: bytes) -> bytes:

@@ -20,6 +20,8 @@ from esam_fast.report import data
 
 _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
+_INDEX = {"title": str, "about": dict}
+_IMAGE = {"key": str, "name": str, "count": int, "thumb": list}
 
 Timings = Mapping[str, float]
 
@@ -111,12 +113,12 @@ def build(
     """
     folder = Path(folder)
     index = folder / "report" / "index.js"
-    old = _head(index) if index.exists() else {"title": "esam_fast report", "about": {}}
+    old = _head(index, _INDEX) if index.exists() else {"title": "esam_fast report", "about": {}}
     head = {
         "title": old["title"] if title is None else _check.instance("title", title, str),
         "about": old["about"] if about is None else dict(about),
     }
-    heads = [_head(path) for path in (folder / "report" / "images").glob("*.js")]
+    heads = [_head(path, _IMAGE) for path in (folder / "report" / "images").glob("*.js")]
     heads.sort(key=lambda image: _natural(image["name"]))
     copy_page(folder, _PAGE)
     write_bytes(index, data.script("index", head, head | {"images": heads}))
@@ -139,15 +141,15 @@ def key_of(name: str) -> str:
     return f"{word}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}".lstrip("-")
 
 
-def _head(path: Path) -> dict[str, Any]:
-    """What the first line of a script, a comment, says of it."""
+def _head(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
+    """What the first line of a script, a comment, says of it, with these fields."""
     with open_regular(path) as file:
         line = file.readline(_MAX_HEAD)
     try:
-        head = parse_json(line.removeprefix(b"//"))
+        head = parse_json(line.removeprefix(b"//"), own=True)
     except ValueError:
         head = None
-    if not isinstance(head, dict) or not {"name", "title"} & set(head):
+    if not isinstance(head, dict) or any(not isinstance(head.get(field), kind) for field, kind in fields.items()):
         raise ValueError(f"{path}: expected a script that a report's Writer wrote, got {line[:60]!r}")
     return head
 

@@ -161,8 +161,7 @@ class _Done:
             for name in (name for name in entry["outputs"][kind] if name.endswith(suffix)):
                 try:
                     path = within(self.out, name, own=True)
-                    with _files.open_regular(path) as file:
-                        content = file.read()
+                    content = _files.read_whole(path)
                 except (OSError, ValueError) as error:
                     self.missing.append(reason(error))
                 else:
@@ -173,7 +172,7 @@ def _coco(done: _Done) -> Path:
     def annotations() -> Iterator[dict[str, Any]]:
         ids = itertools.count(1)
         for number, source, content in done.contents("coco"):
-            for annotation in _parsed(source, content, done.missing) or ():
+            for annotation in _records(source, content, done.missing):
                 yield {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
 
     return _dataset(done, "coco", annotations())
@@ -184,7 +183,7 @@ def _panoptic(done: _Done) -> Path:
 
     def annotations() -> Iterator[dict[str, Any]]:
         for number, source, content in done.contents("panoptic", ".json"):
-            for annotation in (_parsed(source, content, done.missing) or {}).get("annotations", ()):
+            for annotation in _records(source, content, done.missing, "annotations"):
                 picture = source.with_suffix(".png").relative_to(Path(done.out, "panoptic")).as_posix()
                 yield {**annotation, "image_id": number, "file_name": picture}
 
@@ -210,13 +209,19 @@ def _dataset(done: _Done, kind: str, annotations: Iterator[dict[str, Any]]) -> P
     return path
 
 
-def _parsed(path: Path, content: bytes, missing: list[str]) -> Any:
-    """What a file of JSON holds; None, told, where it is none."""
+def _records(path: Path, content: bytes, missing: list[str], name: str | None = None) -> list[dict[str, Any]]:
+    """The records that a file of JSON holds, under this name if one is given; none, and told, where it is another."""
     try:
-        return _files.parse_json(content)
+        found = _files.parse_json(content, own=True)
     except ValueError as error:
         missing.append(f"{path}: not JSON: {error}")
-        return None
+        return []
+    if name is not None:
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+        return found
+    missing.append(f"{path}: expected a list of records{f', {name!r}' if name else ''}")
+    return []
 
 
 def _page(out: Pathish, times: dict[str, dict[str, float]]) -> Path:

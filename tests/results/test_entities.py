@@ -197,3 +197,45 @@ def test_save(tmp_path):
     with pytest.raises(TypeError, match="formats must be a list of names, got the str 'labels'"):
         found.save(tmp_path, "c", "labels")
     assert not list(tmp_path.glob("c*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"labels": LABELS.astype(np.int64)}, TypeError, "labels must be a NumPy array of int32, got int64 array"),
+        ({"labels": LABELS[0]}, ValueError, r"labels must have shape \[H, W\], got \[4\]"),
+        ({"labels": LABELS[:, :0]}, ValueError, r"labels must have pixels, got shape \[3, 0\]"),
+        ({"labels": LABELS + np.int32(1)}, ValueError, "labels must lie in 0..3, one for each score, got 1 to 4"),
+        ({"labels": LABELS - np.int32(1)}, ValueError, "labels must lie in 0..3, one for each score, got -1 to 2"),
+        ({"scores": np.zeros(2, np.float32)}, ValueError, "labels must lie in 0..2, one for each score, got 0 to 3"),
+        ({"scores": [0.5] * 3}, TypeError, "scores must be a NumPy array of float32, got list"),
+        ({"scores": np.full(3, np.nan, np.float32)}, ValueError, "scores must be finite"),
+        ({"areas": np.array([3, 3])}, ValueError, r"areas must have shape \[3\], got \[2\]"),
+        ({"areas": np.array([3, -1, 3])}, ValueError, r"areas must lie in \[0, 13\), got -1 to 3"),
+        ({"boxes": np.zeros((3, 4))}, TypeError, "boxes must be a NumPy array of int32, got float64 array"),
+        ({"boxes": np.array([[0, 0, 2, 2], [0, 0, 5, 1], [0] * 4], np.int32)}, ValueError,
+         r"boxes\[1\] must lie in the image of 4 x 3 pixels, got \[0, 0, 5, 1\]"),
+        ({"boxes": np.array([[2, 0, 1, 2], [0] * 4, [0] * 4], np.int32)}, ValueError, r"boxes\[0\] must lie in"),
+        ({"points": np.zeros((3, 3), np.float32)}, ValueError, r"points must have shape \[3, 2\]"),
+        ({"stability": np.zeros(3)}, TypeError, "stability must be a NumPy array of float32"),
+        ({"grid": (8, 8)}, TypeError, "grid must be a MaskGrid, got tuple"),
+        ({"timings": None}, TypeError, "timings must be a dict, got NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_given_is_checked(changes, error, message):
+    with pytest.raises(error, match=message):
+        entity_map(**changes)
+
+
+def test_a_label_of_a_thousand_digits_is_refused_in_short():
+    with pytest.raises(IndexError) as refusal:
+        entity_map().mask(10**1000)
+    assert len(str(refusal.value)) < 100
+
+
+def test_image_ids():
+    for given, wanted in ((np.int64(7), 7), (7, 7), ("a", "a")):
+        assert json.loads(json.dumps(entity_map().to_coco_results(given)))[0]["image_id"] == wanted
+    for wrong in (1.5, None, True, np.array([1])):
+        with pytest.raises(TypeError, match="image_id must be a whole number, got"):
+            entity_map().to_coco_results(wrong)

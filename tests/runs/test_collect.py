@@ -134,6 +134,15 @@ def test_files_that_are_missing_or_damaged_are_told(segment):
     assert len(COCO("out/coco.json").imgs) == 4
 
 
+@pytest.mark.parametrize("content", ["5", "[5]", '{"a": 1}', '[{"score": 1e999}]', "[" * 900 + "]" * 900])
+def test_records_that_are_none_are_told(segment, content):
+    segment()
+    Path("out/a.json").write_text(content)
+    found = collect("out")
+    assert [line.partition(":")[0] for line in found.missing] == [str(Path("out/a.json"))]
+    assert len(COCO("out/coco.json").imgs) == 4
+
+
 def test_a_manifest_leads_to_no_file_outside(segment):
     segment()
     Path("secret.json").write_text('[{"secret": 1}]')

@@ -214,12 +214,15 @@ def test_lines_of_others_are_passed_over(segment):
         {"mtime_ns": None}, {"width": [1]}, {"seconds": "1"}, {"covered": 10**400}, {"timings": []},
         {"timings": {"total": "1"}}, {"outputs": 5}, {"outputs": ["a"]},
         {"outputs": {"coco": "a.json"}}, {"outputs": {"coco": [5]}}, {"error": 5}, {"error": "", "outputs": 5},
+        {"covered": float("inf")}, {"time": float("nan")}, {"more": json.loads("[" * 900 + "]" * 900)},
     ],
 )  # fmt: skip
 def test_a_line_with_rubbish_is_passed_over(segment, change):
     segment()
     path = Path("out/manifest.jsonl")
-    path.write_text(path.read_text() + json.dumps({**lines()[0], "time": 1e12, **change}) + "\n")
+    path.write_text(
+        path.read_text() + json.dumps({**lines()[0], "time": 1e12, **change}).replace("Infinity", "1e999") + "\n"
+    )
     assert segment() == []
     assert collect("out").missing == []
 
