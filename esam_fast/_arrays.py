@@ -47,6 +47,38 @@ def host_words(words: Array) -> NDArray[np.uint64]:
     return host(words).view(np.uint64)
 
 
+def named(device: Any) -> Device:
+    """The torch device of this name, if values can be put there.
+
+    Raises:
+        TypeError: no name. ValueError: torch knows no such device, it is not here, or torch itself is not.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ValueError(f"device {device!r} is not available: torch is not installed") from None
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device must be the name of a device of torch, got {type(device).__name__}")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"device must be the name of a device of torch, as 'cpu' or 'cuda:0', got {str(device)[:80]!r}"
+        ) from error
+    if found.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device {str(device)!r} is not available: torch finds no GPU")
+        if found.index is None:
+            found = torch.device("cuda", torch.cuda.current_device())
+    try:
+        torch.empty(1, device=found)
+    except Exception as error:  # each backend has its own way to say that it is not here
+        raise ValueError(f"device {str(device)!r} is not available: torch cannot use it here") from error
+    if found.type == "meta":
+        raise ValueError(f"device {str(device)!r} is not available: it holds no values")
+    return found
+
+
 def move(value: Array, device: Device) -> Array:
     """An array where it is wanted: as NumPy for None, else as a tensor on this device."""
     if device is None:

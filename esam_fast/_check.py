@@ -74,7 +74,7 @@ def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """One of these words."""
     allowed = tuple(allowed)
     if not (isinstance(value, str) and value in allowed):
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {brief(value)}")
     return value
 
 
@@ -118,7 +118,7 @@ def real(name: str, value: object) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be a number that float64 holds, got {_brief(value)}") from None
+        raise ValueError(f"{name} must be a number that float64 holds, got {brief(value)}") from None
 
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -130,9 +130,9 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {_brief(number)}")
+        raise ValueError(f"{name} must be at least {least}, got {brief(number)}")
     if most is not None and number > most:
-        raise ValueError(f"{name} must be at most {most}, got {_brief(number)}")
+        raise ValueError(f"{name} must be at most {most}, got {brief(number)}")
     return number
 
 
@@ -141,7 +141,7 @@ def plane(name: str, value: Any, most: int = MAX_PLANE_PIXELS) -> tuple[int, int
     try:
         h, w = value
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be two whole numbers, height and width, got {_brief(value)}") from None
+        raise TypeError(f"{name} must be two whole numbers, height and width, got {brief(value)}") from None
     h, w = integer(f"{name}[0]", h, 0), integer(f"{name}[1]", w, 0)
     _pixels(name, h, w, most)
     return h, w
@@ -170,10 +170,10 @@ def rows(name: str, value: object, n: int) -> NDArray[Any]:
 
 def _pixels(name: str, h: int, w: int, most: int) -> None:
     if max(h, w, h * w) > most:
-        raise ValueError(f"{name} must have at most {most} pixels, got {_brief(h)} x {_brief(w)}")
+        raise ValueError(f"{name} must have at most {most} pixels, got {brief(h)} x {brief(w)}")
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
     """A value in a few characters; numbers of thousands of digits by their size."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"a number of {value.bit_length()} bits"

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -165,7 +164,7 @@ class Esam:
         height, width = image.shape[:2]
         layout = views.layout(height, width, calmest_column(image) if views.wrap else 0)
         if len(layout.views) == 1 and not layout.shared(0):
-            return replace(self._view(as_rgb(image[:]), clock), grid=None)
+            return self._view(as_rgb(image[:]), clock)._with(grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()
         with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as read:
             for done, (_, rgb) in enumerate(read, start=1):  # ahead, in a thread; segmented in this one
@@ -179,7 +178,7 @@ class Esam:
                     progress(done, len(layout.views))
         with clock("draw"):
             result = canvas.finish(backend=self.backend)
-        return EntityMap(
+        return EntityMap._unchecked(
             **result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=dict(prompts), grid=None
         )  # fmt: skip
 
@@ -244,7 +243,7 @@ class Esam:
             "emr": refined.scored(), "usr": entities.scored(),
         } if keep_stages else None  # fmt: skip
         prompts = {"mmg": len(points), "gallery": len(asked), "usr": len(uncovered)}
-        return replace(result, stages=stages, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts)
+        return result._with(stages=stages, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts)
 
     def _draw(self, entities: Entities, logits: Array, grid: MaskGrid) -> EntityMap:
         """The entities at the image's resolution, labelled 1..K by score descending."""
@@ -259,9 +258,10 @@ class Esam:
         renumbered = np.concatenate([[0], np.cumsum(visible) * visible]).astype(np.int32)
         scored = entities.scored().take(order[visible])
         labels = labels if visible.all() else renumbered[labels]
-        return EntityMap(
-            labels, scored.scores, areas[visible], boxes[visible], scored.points, scored.stability, {}, grid
-        )
+        return EntityMap._unchecked(
+            labels=labels, scores=scored.scores, areas=areas[visible], boxes=boxes[visible], points=scored.points,
+            stability=scored.stability, timings={}, grid=grid,
+        )  # fmt: skip
 
 
 def _opened(image: Any, views: Views) -> NDArray[np.uint8] | TiffWindows:

@@ -16,7 +16,8 @@ from esam_fast.cli import run
 @click.option("--partial", is_flag=True, help="Take what is there, though the run has not ended.")
 @click.option("--debug", is_flag=True, help="Show a traceback when something fails.")
 def merge(out: Path, partial: bool, debug: bool) -> None:
-    """Make the files for all images of the run in DIR: coco.json, cvat/annotations.xml, yolo/data.yaml, index.html.
+    """Make the files for all images of the run in DIR: coco.json, panoptic.json, cvat/annotations.xml, yolo/data.yaml
+    and index.html.
 
     esam-fast segment does so itself at the end of a run; this is for runs in shards, and with --partial for those that
     were stopped, or are at work.

@@ -152,6 +152,6 @@ def warnings_to(tell: Callable[[str], object]) -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """An error in one line."""
-    from esam_fast.runs import errors
+    from esam_fast import _errors
 
-    return errors.reason(error)
+    return _errors.reason(error)

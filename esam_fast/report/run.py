@@ -10,13 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from esam_fast import _check
 from esam_fast._files import Pathish, make_folder, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
-from esam_fast.images import TiffWindows, of_size
+from esam_fast.images import of_size
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.render.large import reduced
 from esam_fast.report import data
@@ -46,12 +43,12 @@ class Writer:
         make_folder(self._folder, "report/images")
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
-    def add(self, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> None:
+    def add(self, name: str, image: Any, entities: EntityMap) -> None:
         """Write the files of one image; one of the same name that is there already is replaced.
 
         Args:
             name: of the image, as the page is to show it; its path below the run's input tells images apart.
-            image: uint8 [H, W, 3] RGB, or a file read by windows.
+            image: what `Esam.segment` takes, or a file read by windows.
             entities: the result on it; its stages are shown if it holds them.
 
         Raises:
@@ -73,13 +70,13 @@ class Writer:
         self.close()
 
 
-def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
+def add(folder: Pathish, name: str, image: Any, entities: EntityMap) -> list[str]:
     """Write the files of one image into the folder of a run, as `Writer.add` does; `build` then takes it up.
 
     Returns:
         Their paths, relative to the folder.
     """
-    name = _check.instance("name", name, str)
+    name, entities = _check.instance("name", name, str), _check.instance("entities", entities, EntityMap)
     image, labels = reduced(of_size(image, *entities.labels.shape), entities.labels)
     key = key_of(name)
     colours = entity_colours(image, labels, count=len(entities))

@@ -96,9 +96,14 @@ class Manifest:
                 others = []
             _cut_torn_line(own)
             self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
-            self._refuse_others(made)
-            for number, file in enumerate(self._files):
-                self._read(number, file)
+            try:
+                self._refuse_others(made)
+                for number, file in enumerate(self._files):
+                    self._read(number, file)
+            except Conflict:
+                if not own.seek(0, os.SEEK_END):  # made just now: it would say that a run has begun
+                    path.unlink()
+                raise
             if "ended" in last_line(path):
                 own.truncate(_line_before(own, own.seek(0, os.SEEK_END) - 1))
             self._close = stack.pop_all().close

@@ -82,7 +82,7 @@ def run(*arguments: object) -> Result:
 
 def files(folder: Path) -> set[str]:
     """All files but the run's own."""
-    own = {"run.json", "coco.json", "manifest.jsonl"}
+    own = {"run.json", "coco.json", "panoptic.json", "manifest.jsonl"}
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} - own
 
 

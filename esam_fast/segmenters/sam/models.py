@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from esam_fast import _check, weights
 from esam_fast.segmenters.sam import huggingface
 from esam_fast.segmenters.sam.devices import resolve_device
+from esam_fast.segmenters.sam.recognise import misfits
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 MEMORY = Path("/proc/meminfo")
@@ -204,10 +205,8 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
     """
     if WIDTH in state and weights.MODELS[model].family == "sam":
         weights.check_width(path, model, _width(state))
-    expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
-    wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]
-    wrong += [name for name in state if name not in expected]
-    if wrong:
+    expected = sam.state_dict()
+    if wrong := misfits(state, expected):
         raise weights.WeightsError(
             f"{path} is not a checkpoint of {model}: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one"
         )
@@ -217,9 +216,3 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
 def _width(state: dict[str, Tensor]) -> int:
     """Channels of the image encoder; 0: not told."""
     return state[WIDTH].shape[0] if WIDTH in state and state[WIDTH].dim() else 0
-
-
-def _fits(tensor: Tensor, shape: torch.Size) -> bool:
-    """Whether it is of this shape, and numbers in memory one after the other."""
-    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return tensor.shape == shape and plain and tensor.is_floating_point()
