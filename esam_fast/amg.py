@@ -230,9 +230,9 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     config, backend = esam.config, esam.backend
     session = Session(esam.segmenter, image, backend)
     points = session.grid.point_grid(config.mmg.points_per_side)
-    floors = thresholds(esam.segmenter, config.mmg)
-    answer = session.ask(points, min_score=floors[0])
-    objects = mmg.object_level(answer, points, config.mmg, *floors, backend=backend)
+    required = thresholds(esam.segmenter, config.mmg)
+    answer = session.ask(points, min_score=required.score)
+    objects = mmg.object_level(answer, points, config.mmg, required, backend=backend)
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
