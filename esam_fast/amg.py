@@ -76,14 +76,6 @@ class EsamMaskGenerator:
 
     # Setting another attribute, as the official generators have, would change nothing: it is an error.
     __slots__ = ("__weakref__", "_esam", "_predictor", "_sam", "_settings", "mode", "output_mode", "segmenter")
-        "_esam",
-        "_predictor",
-        "_sam",
-        "_settings",
-        "mode",
-        "output_mode",
-        "segmenter",
-    )  # setting another one is an error
 
     def __init__(
         self,
