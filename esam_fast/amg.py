@@ -229,7 +229,10 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
-            yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
+            yield EntityMap._unchecked(
+                labels=labels, scores=one.scores, areas=areas, boxes=boxes, points=one.points,
+                stability=one.stability, timings={}, grid=session.grid,
+            )  # fmt: skip
 
 
 def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str | None) -> Segmenter:
@@ -251,7 +254,7 @@ def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str |
         weight = next(model.parameters())
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
-        serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
+        serves = own in ("float32", "bfloat16") or (own == "float16" and not str(device).startswith("cpu"))
         return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
@@ -292,12 +295,12 @@ def _real(name: str, value: Any) -> float:
     return _check.real(name, value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
-def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
+def _given(value: object, check: Callable[..., Any], name: str, *limits: int) -> Any:
     """An argument, checked, or None where it was left out."""
     return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
 
 
-def _threshold(name: str, value: Any, own: float) -> float:
+def _threshold(name: str, value: object, own: float) -> float:
     """A number, or the segmenter's own where it was left out."""
     return own if isinstance(value, _Number) else _real(name, value)
 

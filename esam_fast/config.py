@@ -169,7 +169,7 @@ class EsamConfig(_Checked):
     min_region_area: int = _whole(0, least=0, most=MAX_PLANE_PIXELS)
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
+def flat(value: object, name: str = "") -> dict[str, Any]:
     """A dict of dicts, as `dataclasses.asdict` gives a config, as one, with names such as "emr.delta"."""
     if isinstance(value, dict) and value:
         return {k: v for key, part in value.items() for k, v in flat(part, f"{name}.{key}".removeprefix(".")).items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -38,6 +38,10 @@ class Entity(NamedTuple):
     point: tuple[float, float]
 
 
+def _no_prompts() -> dict[str, int]:
+    return dict.fromkeys(("mmg", "gallery", "usr"), 0)
+
+
 @dataclass(frozen=True, repr=False)
 class EntityMap:
     """Every entity of one image; no two overlap.
@@ -45,6 +49,8 @@ class EntityMap:
     Iterating gives each as an `Entity`, by label. `entities[k]` is the k-th of these, from 0, as `scores[k]` is its
     score: the first has the label 1, and the entity of a label is `entities[label - 1]`. A slice, or bool [K], gives an
     EntityMap of some, as `filter` does: `entities[:5]`, `entities[entities.areas > 500]`.
+
+    What is given is checked by dtype, shape and range; that areas and boxes are those of the labels is not.
 
     Attributes:
         labels: int32 [H, W], 0 where nothing was found, 1..K by score descending.
@@ -61,6 +67,10 @@ class EntityMap:
         grid: the grid on which the masks in `stages` live; None where the image was segmented in several views.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
             and "usr" (disjoint; the entities as they are then).
+
+    Raises:
+        TypeError: wrong type or dtype. ValueError: wrong shape, no pixels, numbers that are not finite, a label that is
+            not in 0..K, a negative area, or a box that does not lie in the image.
     """
 
     labels: Labels
@@ -73,7 +83,44 @@ class EntityMap:
     grid: MaskGrid | None
     stages: dict[str, ScoredMasks] | None = None
     spans: tuple[tuple[str, float, float], ...] = ()
-    prompts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("mmg", "gallery", "usr"), 0))
+    prompts: dict[str, int] = field(default_factory=_no_prompts)
+
+    def __post_init__(self) -> None:
+        labels = _check.array("labels", self.labels, np.int32, ("H", "W"))
+        if labels.size == 0:
+            raise ValueError(f"labels must have pixels, got shape {list(labels.shape)}")
+        scores = _check.finite("scores", self.scores, ("K",))
+        n, (height, width) = len(scores), labels.shape
+        if labels.min() < 0 or labels.max() > n:
+            raise ValueError(f"labels must lie in 0..{n}, one for each score, got {labels.min()} to {labels.max()}")
+        areas = _check.indices("areas", self.areas, 0, labels.size + 1, (n,))
+        boxes = _check.array("boxes", self.boxes, np.int32, (n, 4))
+        wrong = np.flatnonzero(
+            ((boxes[:, :2] < 0) | (boxes[:, :2] > boxes[:, 2:]) | (boxes[:, 2:] > (width, height))).any(1)
+        )
+        if wrong.size:
+            raise ValueError(
+                f"boxes[{wrong[0]}] must lie in the image of {width} x {height} pixels, got {boxes[wrong[0]].tolist()}"
+            )
+        points = _check.finite("points", self.points, (n, 2))
+        stability = _check.finite("stability", self.stability, (n,))
+        for name, kind in (("grid", MaskGrid), ("stages", dict)):
+            if getattr(self, name) is not None:
+                _check.instance(name, getattr(self, name), kind)
+        for name in ("timings", "prompts"):
+            _check.instance(name, getattr(self, name), dict)
+        self.__dict__.update(labels=labels, scores=scores, areas=areas, boxes=boxes, points=points, stability=stability)
+
+    @classmethod
+    def _unchecked(cls, **values: Any) -> EntityMap:
+        """A map that was made here: nothing is checked."""
+        made = object.__new__(cls)
+        made.__dict__.update({"prompts": _no_prompts()} | values)
+        return made
+
+    def _with(self, **changes: Any) -> EntityMap:
+        """The same map with other fields: nothing is checked."""
+        return self._unchecked(**(self.__dict__ | changes))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -266,12 +313,12 @@ class EntityMap:
         """The entities that bool [K] keeps, labelled anew."""
         number = np.concatenate([[0], np.cumsum(keep) * keep]).astype(np.int32)
         rows = {name: getattr(self, name)[keep] for name in ("scores", "areas", "boxes", "points", "stability")}
-        return replace(self, labels=number[self.labels], **rows, stages=None)
+        return self._with(labels=number[self.labels], **rows, stages=None)
 
     def _known(self, label: int) -> int:
         number = _check.integer("label", label, -(2**63))
         if not 1 <= number <= len(self):
-            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
+            raise IndexError(f"label must lie in 1..{len(self)}, got {_check.brief(number)}")
         return number
 
     def _own(self, image: Any) -> NDArray[np.uint8] | TiffWindows:

@@ -1,4 +1,4 @@
-"""The two ways kernels are compiled (cached on disk, free of the GIL) and the types of their arguments."""
+"""The two ways kernels are compiled: cached on disk, and free of the GIL."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-import numpy as np
-from numpy.typing import NDArray
-
-Words = NDArray[np.uint64]
-Int16s = NDArray[np.int16]
-Int32s = NDArray[np.int32]
-Int64s = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
-Masks = tuple[Words, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -149,6 +149,10 @@ def segment(
                 manifest.end()
                 if part is None:
                     _collect(out, screen)
+                else:
+                    if not first:
+                        screen.note(f"shard {shard} has none of these images")
+                    screen.note(f"when all shards have ended, esam-fast merge {out} makes the files for all images")
         except (listing.Refused, Conflict) as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt:

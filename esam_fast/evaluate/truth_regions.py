@@ -108,6 +108,13 @@ class TruthRegions:
         chance = np.random.default_rng([*self._key, 6]).random(int(self._maps[ENTITY].max()) + 1)
         return chance[self._maps[ENTITY].ravel()[pixel]] < rate
 
+    def is_unstable(self, region: int, share: float) -> bool:
+        """Whether the region's masks are unstable, given the share of such; halves and pairs go with their entity."""
+        kind, label = divmod(region // 2, _KIND)
+        if kind == HALF:
+            label = self._owner[HALF][label]
+        return bool(np.random.default_rng([*self._key, 7, min(kind, ENTITY), int(label)]).random() < share)
+
     def noise_at(self, k: int, pixel: Int) -> Float:
         """Smooth noise of unit variance at content pixels [N]."""
         return self._noise[k].ravel()[pixel]

@@ -76,7 +76,7 @@ def add(folder: Pathish, name: str, image: Any, entities: EntityMap) -> list[str
     Returns:
         Their paths, relative to the folder.
     """
-    name = _check.instance("name", name, str)
+    name, entities = _check.instance("name", name, str), _check.instance("entities", entities, EntityMap)
     image, labels = reduced(of_size(image, *entities.labels.shape), entities.labels)
     key = key_of(name)
     colours = entity_colours(image, labels, count=len(entities))

@@ -185,13 +185,14 @@ def _work(pipe: Connection, load: Load, settings: Settings) -> None:
 
     warnings.simplefilter("always", ImageWarning)
     warnings.showwarning = show
-    try:
-        esam = load()
-        pipe.send(made_by(esam, settings))
-    except Exception as error:
-        pipe.send(reason(error))
-        return
     with contextlib.suppress(EOFError, OSError):  # the first process wants no more
+        try:
+            esam = load()
+            made = made_by(esam, settings)
+        except Exception as error:
+            pipe.send(reason(error))
+            return
+        pipe.send(made)
         out, run, outputs, strict = pipe.recv()
         for entry in Work(esam, out, run, outputs, settings, strict).each(iter(pipe.recv, None), workers=_READERS):
             while told:

@@ -163,7 +163,7 @@ def _typed(text: str, out: str, teller: Teller) -> Iterator[tuple[str, str]]:
     if not text:
         teller.fail("expected the name of an image, a folder or a pattern, got an empty one")
     elif is_url(text):
-        teller.fail(f"{text}: expected a file or a folder, got an address; download it first")
+        teller.fail(f"{text}: expected a file or a folder, got an address; download it first, or use esam_fast.cluster")
     elif os.path.isdir(text):
         walk, any_ = Walk(text, out, teller), False
         for parent, files in walk:

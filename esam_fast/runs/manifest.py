@@ -96,9 +96,14 @@ class Manifest:
                 others = []
             _cut_torn_line(own)
             self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
-            self._refuse_others(made)
-            for number, file in enumerate(self._files):
-                self._read(number, file)
+            try:
+                self._refuse_others(made)
+                for number, file in enumerate(self._files):
+                    self._read(number, file)
+            except Conflict:
+                if not own.seek(0, os.SEEK_END):  # made just now: it would say that a run has begun
+                    path.unlink()
+                raise
             if "ended" in last_line(path):
                 own.truncate(_line_before(own, own.seek(0, os.SEEK_END) - 1))
             self._close = stack.pop_all().close
@@ -242,7 +247,7 @@ def _line_before(file: BinaryIO, end: int) -> int:
 
 
 def last_line(path: Path) -> dict[str, Any]:
-    """The last line of a manifest, an entry or what says that the run has ended; {} where it is torn or not ours."""
+    """The last line of a manifest, an entry or what says that the run has ended; {}: torn, or none of ours."""
     with _files.open_regular(path) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(_line_before(file, end - 1) if end else 0)
@@ -251,8 +256,9 @@ def last_line(path: Path) -> dict[str, Any]:
         found = _files.parse_json(line) if line.endswith(b"\n") else None
     except ValueError:
         return {}
-    ours = isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float)
-    return found if ours else {}
+    if isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float):
+        return found
+    return {}
 
 
 def lines(out: Pathish) -> Iterator[Entry]:

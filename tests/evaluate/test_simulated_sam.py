@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_it_keeps_the_protocol():
 
 
 def test_logits_and_masks_are_one():
-    segmenter, embedding, points, found = answer()
+    segmenter, embedding, points, found = answer(Faults(unstable=0.5))
     for level in range(3):
         logits = segmenter.logits(embedding, points, found.channels[:, level])
         masks, stability = pack_logits(logits, segmenter.grid.rows, segmenter.grid.cols)
@@ -111,6 +112,30 @@ def test_weak_entities_score_below_the_threshold():
     assert 0 < weak.sum() < len(points)
     assert all(len(np.unique(weak[meant == label])) == 1 for label in np.unique(meant))
     assert (found.scores[weak, 1] > segmenter.score_threshold).mean() > 0.9
+
+
+def flat(**faults):
+    """Which masks are unstable, by channel: bool [N, 3]; and which entity each prompt means."""
+    segmenter, _, points, found = answer(replace(NONE, **faults))
+    by_channel = np.argsort(found.channels, axis=1)
+    stability = np.take_along_axis(found.stability, by_channel, axis=1)
+    assert ((stability == 0) | (stability >= segmenter.stability_threshold)).mean() > 0.95
+    return stability == 0, under(segmenter, points)[0]
+
+
+def test_unstable_regions_are_so_for_every_prompt_and_more_at_a_higher_share():
+    found = [flat(unstable=share)[0] for share in (0.0, 0.4, 0.8, 1.0)]
+    assert (found[0].any(), found[-1].all()) == (False, True)
+    assert all((more | ~less).all() for less, more in pairwise(found))
+    np.testing.assert_allclose(found[2].mean(), 0.8, atol=0.12)
+    assert len(np.unique(found[1], axis=0)) > 4  # each level on its own
+    some, meant = flat(unstable=0.5)
+    assert all(len(np.unique(some[meant == label, 2])) == 1 for label in np.unique(meant))
+
+
+@pytest.mark.parametrize("fault", ["halve", "join"])
+def test_a_half_and_a_pair_are_as_stable_as_their_entity(fault):
+    np.testing.assert_array_equal(flat(unstable=0.5, **{fault: 1})[0][:, 2], flat(unstable=0.5)[0][:, 2])
 
 
 def test_scores_follow_quality_and_in_one_regime_the_entity():

@@ -178,8 +178,10 @@ def test_a_run_that_has_ended_says_so_until_the_next_one_begins(segment):
     run = json.loads(Path("out/run.json").read_text())["hash"]
     assert manifests.last_line(path) == {"run": run, "ended": manifests.last_line(path)["ended"]}
     assert manifests.last_line(path)["ended"] >= lines()[-1]["time"]
-    with pytest.raises(Conflict):
-        segment(**OTHERS["config"])  # begins nothing
+    for shard in (None, Shard(0, 2)):
+        with pytest.raises(Conflict):
+            segment(**OTHERS["config"], shard=shard)  # begins nothing
+    assert len(manifests.all_in("out")) == 1
     assert "ended" in manifests.last_line(path)
     Manifest("out", made_by(Esam(Painted(), CONFIG))).close()
     assert "ended" not in manifests.last_line(path)
