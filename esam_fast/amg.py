@@ -74,15 +74,8 @@ class EsamMaskGenerator:
         TypeError, ValueError: an argument that cannot be used; the message names it.
     """
 
-    __slots__ = (
-        "_esam",
-        "_predictor",
-        "_sam",
-        "_settings",
-        "mode",
-        "output_mode",
-        "segmenter",
-    )  # setting another one is an error
+    # Setting another attribute, as the official generators have, would change nothing: it is an error.
+    __slots__ = ("__weakref__", "_esam", "_predictor", "_sam", "_settings", "mode", "output_mode", "segmenter")
 
     def __init__(
         self,
