@@ -13,10 +13,20 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array: TypeAlias = Any  # a NumPy array, or a torch tensor on any device; torch's own type may not be here
+Words: TypeAlias = NDArray[np.uint64]
+Int16s: TypeAlias = NDArray[np.int16]
+Int32s: TypeAlias = NDArray[np.int32]
+Int64s: TypeAlias = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float32]
+Doubles: TypeAlias = NDArray[np.float64]
+Bools: TypeAlias = NDArray[np.bool_]
+Bytes: TypeAlias = NDArray[np.uint8]
+Masks: TypeAlias = tuple[Array, Int64s, Int32s, int, int]  # `PackedMasks.raw`: words [N, W], area [N], box [N, 4], h, w
+KernelArguments: TypeAlias = tuple[Any, ...]  # each an array, a number, or masks as `PackedMasks.raw`
 Device: TypeAlias = Any  # where arrays live: None for NumPy, else a torch.device, or its name
 
 
-def is_tensor(value: Any) -> bool:
+def is_tensor(value: object) -> bool:
     """Whether a value is a torch tensor."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, torch.Tensor)
@@ -35,6 +45,38 @@ def host(value: Array) -> NDArray[Any]:
 def host_words(words: Array) -> NDArray[np.uint64]:
     """A mask's words, or those of many, in NumPy's dtype."""
     return host(words).view(np.uint64)
+
+
+def named(device: Any) -> Device:
+    """The torch device of this name, if values can be put there.
+
+    Raises:
+        TypeError: no name. ValueError: torch knows no such device, it is not here, or torch itself is not.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ValueError(f"device {device!r} is not available: torch is not installed") from None
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device must be the name of a device of torch, got {type(device).__name__}")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"device must be the name of a device of torch, as 'cpu' or 'cuda:0', got {str(device)[:80]!r}"
+        ) from error
+    if found.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device {str(device)!r} is not available: torch finds no GPU")
+        if found.index is None:
+            found = torch.device("cuda", torch.cuda.current_device())
+    try:
+        torch.empty(1, device=found)
+    except Exception as error:  # each backend has its own way to say that it is not here
+        raise ValueError(f"device {str(device)!r} is not available: torch cannot use it here") from error
+    if found.type == "meta":
+        raise ValueError(f"device {str(device)!r} is not available: it holds no values")
+    return found
 
 
 def move(value: Array, device: Device) -> Array:

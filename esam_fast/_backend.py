@@ -12,13 +12,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from esam_fast import _arrays, _check
-from esam_fast._arrays import Array, Device
+from esam_fast._arrays import Array, Device, KernelArguments
 from esam_fast._limits import MAX_THREADS
 from esam_fast._version import __version__
 
 BACKENDS = ("native", "cuda", "numba", "torch")
 _HOST = ("native", "numba")  # serve NumPy arrays; "torch" serves tensors anywhere, "cuda" those on a GPU
-_DEVICES: dict[str, Any] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
+_DEVICES: dict[str, Device] = {"native": None, "cuda": "cuda", "numba": None, "torch": "cpu"}
 
 
 class BackendUnavailable(RuntimeError):
@@ -92,7 +92,7 @@ def on_host(backend: str | None) -> str:
     return resolve(backend if check(backend) in _HOST else None)
 
 
-def run(kernel: str, backend: str | None, *arguments: Any, out: tuple[Any, ...]) -> Any:
+def run(kernel: str, backend: str | None, *arguments: Any, out: tuple[Array, ...]) -> int | None:
     """Run a raw kernel on the backend that serves its first argument.
 
     Args:
@@ -113,17 +113,17 @@ def run(kernel: str, backend: str | None, *arguments: Any, out: tuple[Any, ...])
     return _RUN[chosen](file, name, arguments, out)
 
 
-def _run_native(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def _run_native(file: str, name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
     core = _core()
     core.set_num_threads(get_num_threads())
     return core.run(name, (*arguments, *out))
 
 
-def _run_cuda(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def _run_cuda(file: str, name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
     return import_module("esam_fast._cuda").run(name, arguments, out)
 
 
-def _run_numba(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def _run_numba(file: str, name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
     import numba
 
     with _ONE_AT_A_TIME:
@@ -131,7 +131,7 @@ def _run_numba(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any,
         return _function("_numba", file, name)(*arguments, *out)
 
 
-def _run_torch(file: str, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def _run_torch(file: str, name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
     return _function("_torch", file, name)(*arguments, *out)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from esam_fast import _arrays
+from esam_fast._arrays import Array
 from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_PLANE_PIXELS
 
 T = TypeVar("T")
 
 
-def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
+def array(name: str, value: object, dtype: DTypeLike, shape: Sequence[int | str | None]) -> NDArray[Any]:
     """`value` as a C-contiguous, aligned array, if it has exactly this dtype and shape.
 
     A length that is None or a letter may be any. Those called h and w are of a plane that kernels work on, H and W of
@@ -31,7 +32,7 @@ def array(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | N
     return checked if checked.flags.aligned else checked.copy()
 
 
-def array_or_tensor(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Any:
+def array_or_tensor(name: str, value: Array, dtype: DTypeLike, shape: Sequence[int | str | None]) -> Array:
     """`array`, or a torch tensor that meets the same demands (uint64 is int64 there)."""
     if not _arrays.is_tensor(value):
         return array(name, value, dtype, shape)
@@ -43,7 +44,7 @@ def array_or_tensor(name: str, value: Any, dtype: DTypeLike, shape: Sequence[int
     return value.contiguous()
 
 
-def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[np.float32]:
+def finite(name: str, value: object, shape: Sequence[int | str | None]) -> NDArray[np.float32]:
     """A float32 array of this shape without NaN or infinity."""
     checked = array(name, value, np.float32, shape)
     if not np.isfinite(checked).all():
@@ -51,7 +52,7 @@ def finite(name: str, value: Any, shape: Sequence[int | str | None]) -> NDArray[
     return checked
 
 
-def finite_array_or_tensor(name: str, value: Any, shape: Sequence[int | str | None]) -> Any:
+def finite_array_or_tensor(name: str, value: Array, shape: Sequence[int | str | None]) -> Array:
     """`finite`, or such a tensor."""
     if not _arrays.is_tensor(value):
         return finite(name, value, shape)
@@ -61,7 +62,7 @@ def finite_array_or_tensor(name: str, value: Any, shape: Sequence[int | str | No
     return checked
 
 
-def instance(name: str, value: Any, kind: type[T]) -> T:
+def instance(name: str, value: object, kind: type[T]) -> T:
     """An object of this class."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
@@ -69,22 +70,22 @@ def instance(name: str, value: Any, kind: type[T]) -> T:
     return value
 
 
-def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(name: str, value: object, allowed: Iterable[str]) -> str:
     """One of these words."""
     allowed = tuple(allowed)
     if not (isinstance(value, str) and value in allowed):
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {brief(value)}")
     return value
 
 
-def flag(name: str, value: Any) -> bool:
+def flag(name: str, value: object) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, got {type(value).__name__}")
     return bool(value)
 
 
-def unit_interval(name: str, value: Any) -> float:
+def unit_interval(name: str, value: object) -> float:
     """A number in [0, 1]."""
     number = real(name, value)
     if not 0.0 <= number <= 1.0:
@@ -92,7 +93,7 @@ def unit_interval(name: str, value: Any) -> float:
     return number
 
 
-def finite_real(name: str, value: Any) -> float:
+def finite_real(name: str, value: object) -> float:
     """A finite number."""
     number = real(name, value)
     if not math.isfinite(number):
@@ -100,7 +101,7 @@ def finite_real(name: str, value: Any) -> float:
     return number
 
 
-def at_least(name: str, value: Any, least: float, most: float = math.inf) -> float:
+def at_least(name: str, value: object, least: float, most: float = math.inf) -> float:
     """A finite number, at least `least` and at most `most`."""
     number = real(name, value)
     if not (number >= least and math.isfinite(number)):
@@ -110,14 +111,14 @@ def at_least(name: str, value: Any, least: float, most: float = math.inf) -> flo
     return number
 
 
-def real(name: str, value: Any) -> float:
+def real(name: str, value: object) -> float:
     """A number, as float."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, got {type(value).__name__}")
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} must be a number that float64 holds, got {_brief(value)}") from None
+        raise ValueError(f"{name} must be a number that float64 holds, got {brief(value)}") from None
 
 
 def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
@@ -129,9 +130,9 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     except TypeError:
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__}") from None
     if number < least:
-        raise ValueError(f"{name} must be at least {least}, got {_brief(number)}")
+        raise ValueError(f"{name} must be at least {least}, got {brief(number)}")
     if most is not None and number > most:
-        raise ValueError(f"{name} must be at most {most}, got {_brief(number)}")
+        raise ValueError(f"{name} must be at most {most}, got {brief(number)}")
     return number
 
 
@@ -140,13 +141,13 @@ def plane(name: str, value: Any, most: int = MAX_PLANE_PIXELS) -> tuple[int, int
     try:
         h, w = value
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be two whole numbers, height and width, got {_brief(value)}") from None
+        raise TypeError(f"{name} must be two whole numbers, height and width, got {brief(value)}") from None
     h, w = integer(f"{name}[0]", h, 0), integer(f"{name}[1]", w, 0)
     _pixels(name, h, w, most)
     return h, w
 
 
-def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | str | None]) -> NDArray[np.int64]:
+def indices(name: str, value: object, least: int, end: int, shape: Sequence[int | str | None]) -> NDArray[np.int64]:
     """An int64 array with values in [least, end)."""
     checked = array(name, value, np.int64, shape)
     if checked.size and (checked.min() < least or checked.max() >= end):
@@ -154,7 +155,7 @@ def indices(name: str, value: Any, least: int, end: int, shape: Sequence[int | s
     return checked
 
 
-def rows(name: str, value: Any, n: int) -> NDArray[Any]:
+def rows(name: str, value: object, n: int) -> NDArray[Any]:
     """What picks rows of n: int [M] in [-n, n), or a bool for each row."""
     if isinstance(value, np.ndarray) and value.ndim == 1:
         if value.dtype.kind in "iu":
@@ -169,10 +170,10 @@ def rows(name: str, value: Any, n: int) -> NDArray[Any]:
 
 def _pixels(name: str, h: int, w: int, most: int) -> None:
     if max(h, w, h * w) > most:
-        raise ValueError(f"{name} must have at most {most} pixels, got {_brief(h)} x {_brief(w)}")
+        raise ValueError(f"{name} must have at most {most} pixels, got {brief(h)} x {brief(w)}")
 
 
-def _brief(value: Any) -> str:
+def brief(value: object) -> str:
     """A value in a few characters; numbers of thousands of digits by their size."""
     if isinstance(value, int) and value.bit_length() > 1000:
         return f"a number of {value.bit_length()} bits"
@@ -180,7 +181,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _shape(name: str, value: Any, shape: Sequence[int | str | None]) -> None:
+def _shape(name: str, value: Array, shape: Sequence[int | str | None]) -> None:
     if value.ndim != len(shape) or any(
         isinstance(want, int) and have != want for have, want in zip(value.shape, shape, strict=True)
     ):

@@ -10,20 +10,45 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from esam_fast import _arrays
+from esam_fast._arrays import Array, KernelArguments
 
 _ALIGNMENT = 256
+
+
+class Memory(Protocol):
+    """Where a call's NumPy arrays are copied to, and its workspace is.
+
+    Attributes:
+        index: of the GPU.
+        stream: the handle of the stream whose order everything keeps.
+    """
+
+    index: int
+    stream: int
+
+    def empty(self, size: int) -> Array:
+        """A buffer of so many bytes, their values undefined."""
+
+    def upload(self, data: NDArray[np.uint8]) -> Array:
+        """A buffer with a copy of host bytes."""
+
+    def download(self, buffer: Array) -> NDArray[np.uint8]:
+        """The bytes of a buffer; waits for the work so far."""
+
+    def address(self, buffer: Array) -> int:
+        """Of a buffer or a tensor."""
 
 
 class TorchMemory:
     """Memory on the GPU where a call's tensors live, or on torch's current one, and torch's current stream there."""
 
-    def __init__(self, tensors: list[Any]) -> None:
+    def __init__(self, tensors: list[Array]) -> None:
         import torch
 
         self._torch = torch
@@ -31,20 +56,16 @@ class TorchMemory:
         self.index: int = self._device.index
         self.stream: int = torch.cuda.current_stream(self._device).cuda_stream
 
-    def empty(self, size: int) -> Any:
-        """So many bytes, their values undefined."""
+    def empty(self, size: int) -> Array:
         return self._torch.empty(size, dtype=self._torch.uint8, device=self._device)
 
-    def upload(self, data: NDArray[np.uint8]) -> Any:
-        """A copy of host bytes."""
+    def upload(self, data: NDArray[np.uint8]) -> Array:
         return self._torch.from_numpy(data).to(self._device, non_blocking=True)
 
-    def download(self, buffer: Any) -> NDArray[np.uint8]:
-        """The bytes of a buffer; waits for the work so far."""
+    def download(self, buffer: Array) -> NDArray[np.uint8]:
         return buffer.cpu().numpy()
 
-    def address(self, buffer: Any) -> int:
-        """Of a buffer or a tensor."""
+    def address(self, buffer: Array) -> int:
         return int(buffer.data_ptr())
 
 
@@ -56,14 +77,14 @@ class Kernels:
         memory: makes the memory that a call with these tensors asks for.
     """
 
-    def __init__(self, module: Any, memory: Callable[[list[Any]], Any]) -> None:
+    def __init__(self, module: Any, memory: Callable[[list[Array]], Memory]) -> None:
         self._module = module
         self._memory = memory
 
-    def run(self, name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+    def run(self, name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
         """Run the kernel `name`; see `_backend.run`."""
         memory = self._memory([a for a in _flat((arguments, out)) if _arrays.is_tensor(a)])
-        borrowed: list[Any] = []  # lives until the work is in the stream, where torch's memory is reused in order
+        borrowed: list[Array] = []  # lives until the work is in the stream, where torch's memory is reused in order
 
         def allocate(size: int) -> int:
             borrowed.append(memory.empty(size))
@@ -90,7 +111,7 @@ class Kernels:
         return result
 
 
-def _flat(values: tuple[Any, ...]) -> Iterator[Any]:
+def _flat(values: KernelArguments) -> Iterator[Any]:
     for value in values:
         yield from _flat(value) if isinstance(value, tuple) else (value,)
 
@@ -127,6 +148,6 @@ def _kernels() -> Kernels:
     return Kernels(_core.cuda, TorchMemory)
 
 
-def run(name: str, arguments: tuple[Any, ...], out: tuple[Any, ...]) -> Any:
+def run(name: str, arguments: KernelArguments, out: tuple[Array, ...]) -> int | None:
     """Run a kernel of the native module in torch's memory; see `_backend.run`."""
     return _kernels().run(name, arguments, out)

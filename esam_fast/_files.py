@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import stat
@@ -22,6 +23,9 @@ else:
 Pathish = str | os.PathLike[str]
 
 MAX_JSON_BYTES = 4 << 30  # the largest annotation files in use have about 1 GB
+MAX_LINE_BYTES = 64 << 20  # of JSON: an image of 65,535 entities with a file for each has some 7 MB
+MAX_PATH_BYTES = 1 << 16  # of a line that is a path; no system takes one so long
+MAX_DEPTH = 16  # of what the package itself writes
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -297,33 +301,76 @@ def sha256(path: Pathish) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Pathish, *, nan: bool = False) -> Any:
+def read_whole(path: Pathish) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: see `open_regular`. ValueError: it has more than MAX_JSON_BYTES; names the file.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"{os.fspath(path)}: expected at most {MAX_JSON_BYTES} bytes, got {size}")
+        return file.read()
+
+
+def lines(file: BinaryIO, most: int) -> Iterator[tuple[int, bytes]]:
+    """Where each line of a file begins, and the line; the first `most` bytes of one that is longer."""
+    offset, begins = file.tell(), True
+    while piece := file.readline(most):
+        if begins:
+            yield offset, piece
+        offset += len(piece)
+        begins = piece.endswith(b"\n")
+
+
+def read_json(path: Pathish, *, nan: bool = False, own: bool = False) -> Any:
     """The content of a JSON file.
 
     Args:
         path: of the file.
         nan: let NaN and Infinity in, which are no JSON but which some programs write; who uses the numbers checks them.
+        own: it is to be what this package writes; see `parse_json`.
 
     Raises:
         OSError: see `open_regular`. ValueError: not JSON, nested too deep, or over MAX_JSON_BYTES; names the file.
     """
-    with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_JSON_BYTES:
-            raise ValueError(f"{os.fspath(path)}: expected at most {MAX_JSON_BYTES} bytes of JSON, got {size}")
-        data = file.read()
+    data = read_whole(path)
     try:
-        return parse_json(data, nan=nan)
+        return parse_json(data, nan=nan, own=own)
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: not JSON: {error}") from error
 
 
-def parse_json(data: bytes, *, nan: bool = False) -> Any:
-    """The value of a JSON text; raises ValueError as `read_json`, without the file's name."""
+def parse_json(data: bytes, *, nan: bool = False, own: bool = False) -> Any:
+    """The value of a JSON text; raises ValueError as `read_json`, without the file's name.
+
+    What this package writes (`own`) has no number beyond float64, such as 1e999, and at most MAX_DEPTH levels: it can
+    be written again.
+    """
     try:
-        return json.loads(data, parse_constant=None if nan else _refuse_constant)
+        value = json.loads(data, parse_constant=None if nan else _refuse_constant, parse_float=_finite if own else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if own and not _is_shallow(value):
+        raise ValueError("nested too deep")
+    return value
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner for v in level if isinstance(v, (dict, list)) for inner in (v.values() if isinstance(v, dict) else v)
+        ]
+    return not level
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:80]} is beyond float64")
+    return value
 
 
 def _refuse_constant(name: str) -> None:

@@ -46,7 +46,8 @@ MAX_CHECKPOINT_BYTES = 11_000_000_000  # four times vit_h
 
 MAX_PLANE_PIXELS = (1 << 29) - 1  # and of each side; more than an image may have
 MAX_GRID_SIDE = 1 << 15  # of a segmenter's grid: the sums that find a mask's centre stay in int64
-MAX_MASKS = 1 << 20  # masks, labels or groups that a number asks for
+MAX_MASKS = 1 << 20  # masks or groups that a number asks for
+MAX_LABELS = 1 << 26  # of a label map, or of its views together: 1,024 in each of MAX_VIEWS; measured, they take 2 GB
 MAX_PAIRS = 1 << 28  # of masks, or of vectors and neighbours: 2 GB of float64
 MAX_NEIGHBOURS = 1024  # of a superpixel
 MAX_SIGMA = 100.0  # of a smoothing, in pixels; its time grows with it

@@ -74,15 +74,8 @@ class EsamMaskGenerator:
         TypeError, ValueError: an argument that cannot be used; the message names it.
     """
 
-    __slots__ = (
-        "_esam",
-        "_predictor",
-        "_sam",
-        "_settings",
-        "mode",
-        "output_mode",
-        "segmenter",
-    )  # setting another one is an error
+    # Setting another attribute, as the official generators have, would change nothing: it is an error.
+    __slots__ = ("__weakref__", "_esam", "_predictor", "_sam", "_settings", "mode", "output_mode", "segmenter")
 
     def __init__(
         self,
@@ -117,12 +110,10 @@ class EsamMaskGenerator:
         mask_threshold = _real("mask_threshold", mask_threshold)
         layers = _whole("crop_n_layers", crop_n_layers, 0, MAX_CROP_LAYERS)
         downscale = _whole("crop_n_points_downscale_factor", crop_n_points_downscale_factor, 1)
-        numbers = {
-            "stability_score_offset": _real("stability_score_offset", stability_score_offset),
-            "box_nms_thresh": _real("box_nms_thresh", box_nms_thresh),
-            "crop_nms_thresh": _real("crop_nms_thresh", crop_nms_thresh),
-            "crop_overlap_ratio": _real("crop_overlap_ratio", crop_overlap_ratio),
-        }
+        stability_score_offset = _real("stability_score_offset", stability_score_offset)
+        box_nms_thresh = _real("box_nms_thresh", box_nms_thresh)
+        crop_nms_thresh = _real("crop_nms_thresh", crop_nms_thresh)
+        crop_overlap_ratio = _real("crop_overlap_ratio", crop_overlap_ratio)
         if (points_per_side is None) == (point_grids is None):
             raise ValueError("exactly one of points_per_side and point_grids must be given")
         self.mode = mode
@@ -154,14 +145,19 @@ class EsamMaskGenerator:
                     "stability_score_thresh", stability_score_thresh, self.segmenter.stability_threshold
                 ),
                 min_mask_region_area=_whole("min_mask_region_area", min_mask_region_area, 0),
-                **numbers,
+                stability_score_offset=stability_score_offset,
+                box_nms_thresh=box_nms_thresh,
+                crop_nms_thresh=crop_nms_thresh,
+                crop_overlap_ratio=crop_overlap_ratio,
             )
             return
-        given = numbers | {
-            "crop_n_layers": layers, "crop_n_points_downscale_factor": downscale, "point_grids": point_grids,
+        given = {
+            "stability_score_offset": stability_score_offset, "box_nms_thresh": box_nms_thresh,
+            "crop_n_layers": layers, "crop_nms_thresh": crop_nms_thresh, "crop_overlap_ratio": crop_overlap_ratio,
+            "crop_n_points_downscale_factor": downscale, "point_grids": None if point_grids is None else "given",
             "use_m2m": use_m2m, "multimask_output": multimask_output, "mask_threshold": mask_threshold,
         }  # fmt: skip
-        unused = [name for name, value in given.items() if value is not None and value != _WITHOUT_USE[name]]
+        unused = [name for name, value in given.items() if value != _WITHOUT_USE[name]]
         if unused:
             warnings.warn(f"not used in mode {mode!r}: {', '.join(unused)}", stacklevel=2)
         config = _with_arguments(
@@ -227,13 +223,16 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     config, backend = esam.config, esam.backend
     session = Session(esam.segmenter, image, backend)
     points = session.grid.point_grid(config.mmg.points_per_side)
-    floors = thresholds(esam.segmenter, config.mmg)
-    answer = session.ask(points, min_score=floors[0])
-    objects = mmg.object_level(answer, points, config.mmg, *floors, backend=backend)
+    required = thresholds(esam.segmenter, config.mmg)
+    answer = session.ask(points, min_score=required.score)
+    objects = mmg.object_level(answer, points, config.mmg, required, backend=backend)
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:
-            yield EntityMap(labels, one.scores, areas, boxes, one.points, one.stability, {}, session.grid)
+            yield EntityMap._unchecked(
+                labels=labels, scores=one.scores, areas=areas, boxes=boxes, points=one.points,
+                stability=one.stability, timings={}, grid=session.grid,
+            )  # fmt: skip
 
 
 def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str | None) -> Segmenter:
@@ -255,7 +254,7 @@ def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str |
         weight = next(model.parameters())
         device = device or str(weight.device)
         own = str(weight.dtype).removeprefix("torch.")
-        serves = own in ("float32", "bfloat16") or (own == "float16" and not device.startswith("cpu"))
+        serves = own in ("float32", "bfloat16") or (own == "float16" and not str(device).startswith("cpu"))
         return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
@@ -272,7 +271,6 @@ def _point_grids(
 
     if per_side is not None:
         per_side = _whole("points_per_side", per_side, 1, MAX_POINTS_PER_SIDE)
-        downscale = _whole("crop_n_points_downscale_factor", downscale, 1)
         counts = [int(per_side / downscale**layer) for layer in range(layers + 1)]
         if counts[-1] == 0:
             raise ValueError(f"points_per_side must leave a point in crop layer {layers}, got {per_side}")
@@ -297,12 +295,12 @@ def _real(name: str, value: Any) -> float:
     return _check.real(name, value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
-def _given(value: Any, check: Callable[..., Any], name: str, *limits: int) -> Any:
+def _given(value: object, check: Callable[..., Any], name: str, *limits: int) -> Any:
     """An argument, checked, or None where it was left out."""
     return None if isinstance(value, (_Count, _Number)) else check(name, value, *limits)
 
 
-def _threshold(name: str, value: Any, own: float) -> float:
+def _threshold(name: str, value: object, own: float) -> float:
     """A number, or the segmenter's own where it was left out."""
     return own if isinstance(value, _Number) else _real(name, value)
 

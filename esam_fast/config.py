@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from esam_fast import _check
 from esam_fast._limits import MAX_FLOAT32, MAX_MASKS, MAX_NEIGHBOURS, MAX_PLANE_PIXELS, MAX_POINTS_PER_SIDE, MAX_SIGMA
@@ -169,7 +169,19 @@ class EsamConfig(_Checked):
     min_region_area: int = _whole(0, least=0, most=MAX_PLANE_PIXELS)
 
 
-def flat(value: Any, name: str = "") -> dict[str, Any]:
+class Thresholds(NamedTuple):
+    """What a mask must reach, or it is dropped; None: anything will do.
+
+    Attributes:
+        score: its predicted IoU.
+        stability: its stability score.
+    """
+
+    score: float | None
+    stability: float | None
+
+
+def flat(value: object, name: str = "") -> dict[str, Any]:
     """A dict of dicts, as `dataclasses.asdict` gives a config, as one, with names such as "emr.delta"."""
     if isinstance(value, dict) and value:
         return {k: v for key, part in value.items() for k, v in flat(part, f"{name}.{key}".removeprefix(".")).items()}

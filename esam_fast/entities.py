@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,19 @@ class Entity(NamedTuple):
     point: tuple[float, float]
 
 
+def _no_prompts() -> dict[str, int]:
+    return dict.fromkeys(("mmg", "gallery", "usr"), 0)
+
+
 @dataclass(frozen=True, repr=False)
 class EntityMap:
-    """Every entity of one image; no two overlap. Iterating gives each as an `Entity`, by label.
+    """Every entity of one image; no two overlap.
+
+    Iterating gives each as an `Entity`, by label. `entities[k]` is the k-th of these, from 0, as `scores[k]` is its
+    score: the first has the label 1, and the entity of a label is `entities[label - 1]`. A slice, or bool [K], gives an
+    EntityMap of some, as `filter` does: `entities[:5]`, `entities[entities.areas > 500]`.
+
+    What is given is checked by dtype, shape and range; that areas and boxes are those of the labels is not.
 
     Attributes:
         labels: int32 [H, W], 0 where nothing was found, 1..K by score descending.
@@ -57,6 +67,10 @@ class EntityMap:
         grid: the grid on which the masks in `stages` live; None where the image was segmented in several views.
         stages: intermediate masks, when asked for: "mmg" (object level, overlapping), "part", "subpart", "emr"
             and "usr" (disjoint; the entities as they are then).
+
+    Raises:
+        TypeError: wrong type or dtype. ValueError: wrong shape, no pixels, numbers that are not finite, a label that is
+            not in 0..K, a negative area, or a box that does not lie in the image.
     """
 
     labels: Labels
@@ -69,16 +83,73 @@ class EntityMap:
     grid: MaskGrid | None
     stages: dict[str, ScoredMasks] | None = None
     spans: tuple[tuple[str, float, float], ...] = ()
-    prompts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("mmg", "gallery", "usr"), 0))
+    prompts: dict[str, int] = field(default_factory=_no_prompts)
+
+    def __post_init__(self) -> None:
+        labels = _check.array("labels", self.labels, np.int32, ("H", "W"))
+        if labels.size == 0:
+            raise ValueError(f"labels must have pixels, got shape {list(labels.shape)}")
+        scores = _check.finite("scores", self.scores, ("K",))
+        n, (height, width) = len(scores), labels.shape
+        if labels.min() < 0 or labels.max() > n:
+            raise ValueError(f"labels must lie in 0..{n}, one for each score, got {labels.min()} to {labels.max()}")
+        areas = _check.indices("areas", self.areas, 0, labels.size + 1, (n,))
+        boxes = _check.array("boxes", self.boxes, np.int32, (n, 4))
+        wrong = np.flatnonzero(
+            ((boxes[:, :2] < 0) | (boxes[:, :2] > boxes[:, 2:]) | (boxes[:, 2:] > (width, height))).any(1)
+        )
+        if wrong.size:
+            raise ValueError(
+                f"boxes[{wrong[0]}] must lie in the image of {width} x {height} pixels, got {boxes[wrong[0]].tolist()}"
+            )
+        points = _check.finite("points", self.points, (n, 2))
+        stability = _check.finite("stability", self.stability, (n,))
+        for name, kind in (("grid", MaskGrid), ("stages", dict)):
+            if getattr(self, name) is not None:
+                _check.instance(name, getattr(self, name), kind)
+        for name in ("timings", "prompts"):
+            _check.instance(name, getattr(self, name), dict)
+        self.__dict__.update(labels=labels, scores=scores, areas=areas, boxes=boxes, points=points, stability=stability)
+
+    @classmethod
+    def _unchecked(cls, **values: Any) -> EntityMap:
+        """A map that was made here: nothing is checked."""
+        made = object.__new__(cls)
+        made.__dict__.update({"prompts": _no_prompts()} | values)
+        return made
+
+    def _with(self, **changes: Any) -> EntityMap:
+        """The same map with other fields: nothing is checked."""
+        return self._unchecked(**(self.__dict__ | changes))
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def __iter__(self) -> Iterator[Entity]:
-        rows = zip(self.scores, self.areas, self.boxes, self.points, strict=True)
-        for label, (score, area, box, point) in enumerate(rows, start=1):
-            x0, y0, x1, y1 = box.tolist()
-            yield Entity(label, float(score), int(area), (x0, y0, x1, y1), (float(point[0]), float(point[1])))
+        return (self[place] for place in range(len(self)))
+
+    @overload
+    def __getitem__(self, which: int | np.integer[Any]) -> Entity: ...
+    @overload
+    def __getitem__(self, which: slice | Bool) -> EntityMap: ...
+    def __getitem__(self, which: Any) -> Any:
+        """The entity at a place, from 0, or a map of some of them; see the class.
+
+        Raises:
+            TypeError: no whole number, slice or bool [K]. IndexError: there is no such place. ValueError: not K bools.
+        """
+        if isinstance(which, slice):
+            keep = np.zeros(len(self), np.bool_)
+            keep[which] = True
+            return self._only(keep)
+        if isinstance(which, np.ndarray) and which.ndim:
+            return self._only(_check.array("which", which, np.bool_, (len(self),)))
+        place = _check.integer("which", which, -(2**63))
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"there are {len(self)} entities, that of label k at place k - 1, got the place {place}")
+        place %= len(self)
+        (x0, y0, x1, y1), (x, y) = self.boxes[place].tolist(), self.points[place].tolist()
+        return Entity(place + 1, float(self.scores[place]), int(self.areas[place]), (x0, y0, x1, y1), (x, y))
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -125,9 +196,7 @@ class EntityMap:
             keep &= self.areas <= _check.at_least("max_area", max_area, 0)
         if min_score is not None:
             keep &= self.scores.astype(np.float64) >= _check.finite_real("min_score", min_score)
-        number = np.concatenate([[0], np.cumsum(keep) * keep]).astype(np.int32)
-        rows = {name: getattr(self, name)[keep] for name in ("scores", "areas", "boxes", "points", "stability")}
-        return replace(self, labels=number[self.labels], **rows, stages=None)
+        return self._only(keep)
 
     def polygons(self, label: int, tolerance: float = 1.0) -> Outline:
         """The outlines of entity `label`: for each piece its outer ring and the rings of its holes.
@@ -149,11 +218,11 @@ class EntityMap:
         box = self.boxes[self._known(label) - 1]
         return outline(self.labels, box, label, _check.at_least("tolerance", tolerance, 0))
 
-    def cutout(self, image: NDArray[np.uint8] | TiffWindows, label: int) -> NDArray[np.uint8]:
+    def cutout(self, image: Any, label: int) -> NDArray[np.uint8]:
         """Entity `label` alone, cropped to its box, transparent around it: uint8 [h, w, 4] RGBA.
 
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map, or its file as `esam_fast.images.open_image` gives it.
+            image: the image of this map: what `segment` takes, or what `esam_fast.images.open_image` gives.
             label: 1..K.
 
         Raises:
@@ -163,13 +232,13 @@ class EntityMap:
         seen = self._own(image)[y0:y1, x0:x1]
         return np.dstack([seen, (self.labels[y0:y1, x0:x1] == label).astype(np.uint8) * np.uint8(255)])
 
-    def plot(self, image: NDArray[np.uint8] | TiffWindows, ids: bool = False) -> NDArray[np.uint8]:
+    def plot(self, image: Any, ids: bool = False) -> NDArray[np.uint8]:
         """The image with every entity tinted in its own colour: uint8 [H, W, 3] RGB.
 
         An image of more than 8192 pixels a side is reduced to at most 4096.
 
         Args:
-            image: uint8 [H, W, 3] RGB, the image of this map, or its file as `esam_fast.images.open_image` gives it.
+            image: the image of this map: what `segment` takes, or what `esam_fast.images.open_image` gives.
             ids: write each label into its entity.
 
         Raises:
@@ -240,10 +309,16 @@ class EntityMap:
             data={"label": np.arange(1, len(self) + 1)},
         )
 
+    def _only(self, keep: Bool) -> EntityMap:
+        """The entities that bool [K] keeps, labelled anew."""
+        number = np.concatenate([[0], np.cumsum(keep) * keep]).astype(np.int32)
+        rows = {name: getattr(self, name)[keep] for name in ("scores", "areas", "boxes", "points", "stability")}
+        return self._with(labels=number[self.labels], **rows, stages=None)
+
     def _known(self, label: int) -> int:
         number = _check.integer("label", label, -(2**63))
         if not 1 <= number <= len(self):
-            raise IndexError(f"label must lie in 1..{len(self)}, got {label}")
+            raise IndexError(f"label must lie in 1..{len(self)}, got {_check.brief(number)}")
         return number
 
     def _own(self, image: Any) -> NDArray[np.uint8] | TiffWindows:

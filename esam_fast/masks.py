@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _backend, _check
 from esam_fast._arrays import Array, Device
 from esam_fast._limits import MAX_MASKS
+from esam_fast.grid import Float as Float
+from esam_fast.grid import Int as Int
 from esam_fast.grid import MaskGrid as MaskGrid
 
 Bool = NDArray[np.bool_]
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
 Labels = NDArray[np.int32]
 
 
@@ -103,9 +103,9 @@ class PackedMasks:
 
     @classmethod
     def empty(cls, shape: tuple[int, int], device: Device = None) -> PackedMasks:
-        """No masks on a grid of this shape, in NumPy or on a torch device."""
+        """No masks on a grid of this shape, in NumPy or on a torch device; raises as `to`."""
         shape = _check.plane("shape", shape)
-        words = _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), device)
+        words = _arrays.move(np.zeros((0, words_per_mask(shape)), np.uint64), _placed(device))
         return cls._unchecked(words, np.zeros(0, np.int64), np.zeros((0, 4), np.int32), shape)
 
     @classmethod
@@ -144,8 +144,12 @@ class PackedMasks:
         return _arrays.device_of(self.words)
 
     def to(self, device: Device) -> PackedMasks:
-        """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu")."""
-        words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, device)
+        """The same masks in NumPy (None), or with their words on a torch device ("cuda", "cuda:1", "cpu").
+
+        Raises:
+            TypeError: device is no name. ValueError: there is no such device here.
+        """
+        words = _arrays.host_words(self.words) if device is None else _arrays.move(self.words, _placed(device))
         return PackedMasks._unchecked(words, self.area, self.box, self.shape)
 
     def to_labels(self) -> Labels:
@@ -205,7 +209,7 @@ class PackedMasks:
         return len(self.words)
 
 
-def check_masks(name: str, value: Any, like: PackedMasks | None = None) -> PackedMasks:
+def check_masks(name: str, value: object, like: PackedMasks | None = None) -> PackedMasks:
     """PackedMasks, on the grid of `like`, and where it lives, if given.
 
     Raises:
@@ -241,6 +245,10 @@ def measure_words(words: Array, shape: tuple[int, int], backend: str | None) -> 
     area, box = np.empty(len(words), np.int64), np.empty((len(words), 4), np.int32)
     _backend.run("packing.measure", backend, words, *shape, out=(area, box))
     return area, box
+
+
+def _placed(device: Device) -> Device:
+    return None if device is None else _arrays.named(device)
 
 
 def words_per_mask(shape: tuple[int, int]) -> int:

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +32,7 @@ from esam_fast.views.windows import Views, calmest_column
 
 STAGES = ("embed", "superpixels", "decode", "mmg", "emr", "usr", "draw")
 T = TypeVar("T")
+Progress: TypeAlias = Literal[True] | Callable[[int, int | None], object] | None  # of `Esam.segment_many`
 
 
 class Esam:
@@ -102,7 +102,7 @@ class Esam:
         images: Iterable[Any],
         *,
         workers: int = 2,
-        progress: Literal[True] | Callable[[int, int | None], object] | None = None,
+        progress: Progress = None,
         tile: int | None = None,
         overlap: int = 256,
         wrap: bool = False,
@@ -139,7 +139,7 @@ class Esam:
         return self._many(images, workers, progress, Views(tile, overlap, wrap))
 
     def _many(
-        self, images: Iterable[Any], workers: int, progress: Any, views: Views
+        self, images: Iterable[Any], workers: int, progress: Progress, views: Views
     ) -> Iterator[tuple[int | str | os.PathLike[str], EntityMap | Exception]]:
         total = len(images) if isinstance(images, Sized) else None
         with _reported(progress, total) as report:
@@ -164,7 +164,7 @@ class Esam:
         height, width = image.shape[:2]
         layout = views.layout(height, width, calmest_column(image) if views.wrap else 0)
         if len(layout.views) == 1 and not layout.shared(0):
-            return replace(self._view(as_rgb(image[:]), clock), grid=None)
+            return self._view(as_rgb(image[:]), clock)._with(grid=None)
         canvas, prompts = Canvas(layout), Counter[str]()
         with closing(in_order(layout.views, lambda view: as_rgb(layout.cut(image, view)), _itself, 1)) as read:
             for done, (_, rgb) in enumerate(read, start=1):  # ahead, in a thread; segmented in this one
@@ -178,7 +178,7 @@ class Esam:
                     progress(done, len(layout.views))
         with clock("draw"):
             result = canvas.finish(backend=self.backend)
-        return EntityMap(
+        return EntityMap._unchecked(
             **result, timings=clock.seconds(), spans=tuple(clock.spans), prompts=dict(prompts), grid=None
         )  # fmt: skip
 
@@ -194,16 +194,16 @@ class Esam:
             grid = session.grid
 
         # MMG: the masks of a point grid, sorted by level.
-        floors = thresholds(self.segmenter, config.mmg)
+        required = thresholds(self.segmenter, config.mmg)
         points = grid.point_grid(config.mmg.points_per_side)
         with clock("decode"):
-            answer = session.ask(points, min_score=floors[0])
+            answer = session.ask(points, min_score=required.score)
         with clock("mmg"):
-            objects = mmg.object_masks(answer, points, config.mmg, *floors, backend=backend)
+            objects = mmg.object_masks(answer, points, config.mmg, required, backend=backend)
         with clock("superpixels"):
             on_grid = start(lambda: superpixels.on_grid(label_map(), grid))
         with clock("mmg"):
-            part_maps = start(lambda: mmg.part_maps(answer, points, on_grid(), config.mmg, *floors, backend=backend))
+            part_maps = start(lambda: mmg.part_maps(answer, points, on_grid(), config.mmg, required, backend=backend))
 
         # The gallery: guidance masks for the points of a denser grid.
         with clock("emr"):
@@ -211,7 +211,7 @@ class Esam:
             pixels = grid.pixels(dense)
             asked, stands_for = gallery.choose(objects.masks, pixels, config.emr)
         with clock("decode"):
-            seen = guided(session.ask(dense[asked]), dense[asked], config.emr.tau)
+            guidance = guided(session.ask(dense[asked]), dense[asked], config.emr.tau)
         with clock("superpixels"):
             regions = on_grid()
         with clock("mmg"):
@@ -220,7 +220,7 @@ class Esam:
         # EMR: overlaps are split, fragments merged.
         with clock("emr"):
             refined = entities = emr.refine(
-                objects, Gallery(pixels, stands_for, seen.masks, seen.scores), regions, session.features, grid,
+                objects, Gallery(pixels, stands_for, guidance.masks, guidance.scores), regions, session.features, grid,
                 config.emr, config.min_area, backend=backend,
             )  # fmt: skip
 
@@ -243,7 +243,7 @@ class Esam:
             "emr": refined.scored(), "usr": entities.scored(),
         } if keep_stages else None  # fmt: skip
         prompts = {"mmg": len(points), "gallery": len(asked), "usr": len(uncovered)}
-        return replace(result, stages=stages, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts)
+        return result._with(stages=stages, timings=clock.seconds(), spans=tuple(clock.spans), prompts=prompts)
 
     def _draw(self, entities: Entities, logits: Array, grid: MaskGrid) -> EntityMap:
         """The entities at the image's resolution, labelled 1..K by score descending."""
@@ -254,11 +254,14 @@ class Esam:
         order = by_score(entities.scores)
         planes = _arrays.take(planes, order)
         labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
-        seen = areas > 0
-        renumbered = np.concatenate([[0], np.cumsum(seen) * seen]).astype(np.int32)
-        scored = entities.scored().take(order[seen])
-        labels = labels if seen.all() else renumbered[labels]
-        return EntityMap(labels, scored.scores, areas[seen], boxes[seen], scored.points, scored.stability, {}, grid)
+        visible = areas > 0
+        renumbered = np.concatenate([[0], np.cumsum(visible) * visible]).astype(np.int32)
+        scored = entities.scored().take(order[visible])
+        labels = labels if visible.all() else renumbered[labels]
+        return EntityMap._unchecked(
+            labels=labels, scores=scored.scores, areas=areas[visible], boxes=boxes[visible], points=scored.points,
+            stability=scored.stability, timings={}, grid=grid,
+        )  # fmt: skip
 
 
 def _opened(image: Any, views: Views) -> NDArray[np.uint8] | TiffWindows:
@@ -292,7 +295,7 @@ def _start(work: Callable[..., T], *args: Any, aside: bool, **kwargs: Any) -> Ca
 
 
 @contextmanager
-def _reported(progress: Any, total: int | None) -> Iterator[Callable[[int, int | None], object]]:
+def _reported(progress: Progress, total: int | None) -> Iterator[Callable[[int, int | None], object]]:
     """What is called with the number of images done, and of all."""
     if progress is not True:
         yield progress or (lambda done, total: None)

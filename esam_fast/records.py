@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
+
 Record = dict[str, Any]
 
 
@@ -65,17 +67,23 @@ def to_fiftyone(records: list[Record], label: str = "entity") -> Any:
 
 
 def _masks(records: list[Record]) -> list[NDArray[np.bool_]]:
-    masks = [record["segmentation"] for record in records]
+    masks = [_value(record, "segmentation") for record in records]
     for mask in masks:
         if not isinstance(mask, np.ndarray):
             raise TypeError(
                 f"records must be of output_mode 'binary_mask', got a segmentation of {type(mask).__name__}"
             )
-    return masks
+    return [_check.array("segmentation", mask, np.bool_, ("H", "W")) for mask in masks]
 
 
 def _scores(records: list[Record]) -> list[float]:
-    return [float(record["predicted_iou"]) for record in records]
+    return [_check.real("predicted_iou", _value(record, "predicted_iou")) for record in records]
+
+
+def _value(record: Record, name: str) -> Any:
+    if not isinstance(record, dict) or name not in record:
+        raise TypeError(f"records must be of SamAutomaticMaskGenerator, with {name}, got {_check.brief(record)}")
+    return record[name]
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from esam_fast import _check
-from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_MASKS
+from esam_fast._limits import MAX_DIVIDED_PIXELS, MAX_LABELS
 
 Code = dict[str, Any]
 
@@ -41,7 +41,7 @@ def of_labels(labels: NDArray[np.int32], count: int) -> Iterator[Code]:
     All in one pass: a mask is a list of runs in column order, and so is the label map.
     """
     labels = _check.array("labels", labels, np.int32, ("H", "W"))
-    count = _check.integer("count", count, 0, MAX_MASKS)
+    count = _check.integer("count", count, 0, MAX_LABELS)
     if 0 in labels.shape:
         raise ValueError(f"labels must have at least one pixel, got shape {list(labels.shape)}")
     height, width = labels.shape

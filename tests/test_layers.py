@@ -25,6 +25,7 @@ LAYERS = [
     "config grid",
     "_core",
     "_backend",
+    "_errors",
     "masks changes",
     "_numba _torch _cuda",
     "ops",

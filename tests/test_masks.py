@@ -238,3 +238,19 @@ def test_grid_equals_oracle(grid):
     y, x = np.mgrid[: grid.rows, : grid.cols].reshape(2, -1)
     back = grid.points(y * grid.width + x)
     np.testing.assert_array_equal(back, oracle.image_points(list(zip(y, x, strict=True)), grid))
+
+
+@pytest.mark.parametrize(
+    "call", [PackedMasks.from_bool(np.ones((1, 2, 2), np.bool_)).to, lambda d: PackedMasks.empty((2, 2), d)]
+)
+def test_devices_are_named_or_refused(call) -> None:
+    with pytest.raises(ValueError, match="device 'meta' is not available: it holds no values"):
+        call("meta")
+    for wrong in ("x", "cpu:y", "a" * 10**5):
+        with pytest.raises(
+            ValueError, match="device must be the name of a device of torch, as 'cpu' or 'cuda:0', got '"
+        ) as refusal:
+            call(wrong)
+        assert len(str(refusal.value)) < 200
+    with pytest.raises(TypeError, match="device must be the name of a device of torch, got float"):
+        call(1.5)

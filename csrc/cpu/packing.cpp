@@ -30,33 +30,67 @@ struct Extent {
   }
 };
 
-// 64 bits starting at any bit of a mask.
-std::uint64_t bits_at(const std::uint64_t* words, std::size_t bit, std::size_t stride) {
-  const std::size_t word = bit / 64, shift = bit % 64;
-  std::uint64_t bits = words[word] >> shift;
-  if (shift && word + 1 < stride) bits |= words[word + 1] << (64 - shift);
-  return bits;
+// The words of [from, to) without those at either end that are 0.
+std::pair<std::size_t, std::size_t> without_zeros(const std::uint64_t* words, std::size_t from, std::size_t to) {
+  const auto any = [words](std::size_t at) {
+    std::uint64_t bits = 0;
+    for (int k = 0; k < 32; ++k) bits |= words[at + k];
+    return bits != 0;
+  };
+  while (to - from >= 32 && !any(from)) from += 32;
+  while (from < to && !words[from]) ++from;
+  while (to - from >= 32 && !any(to - 32)) to -= 32;
+  while (from < to && !words[to - 1]) --to;
+  return {from, to};
 }
 
-// The extent of a mask whose rows are whole words, `row` of them; columns [row] is overwritten.
-Extent whole_words(const std::uint64_t* words, int h, int row, std::uint64_t* columns) {
-  Extent extent;
-  extent.area = simd().and_count(words, words, static_cast<std::size_t>(h) * row);
-  std::fill_n(columns, row, 0);
-  for (int y = 0; y < h; ++y, words += row) {
-    std::uint64_t any = 0;
-    for (int k = 0; k < row; ++k) columns[k] |= words[k], any |= words[k];
-    if (any) extent.y0 = std::min(extent.y0, y), extent.y1 = y + 1;
+// Measures masks of one shape; each word comes from memory once.
+class Measurer {
+ public:
+  Measurer(int h, int w) : w_(w), stride_((static_cast<std::size_t>(h) * w + 63) / 64) {
+    while (rows_ > 1 && w_ * rows_ % 128 == 0) rows_ /= 2;
+    while (rows_ < h && w_ * rows_ < 64 * 64) rows_ *= 2;  // short loops cost more than their work
+    while (rows_ / 2 >= h && rows_ > 1) rows_ /= 2;
+    period_ = (w_ * rows_ + 63) / 64;
+    laid_.resize(period_ + 2);  // what is shifted is read with the word after it
   }
-  for (int k = 0; k < row; ++k)
-    if (columns[k]) {
-      extent.x0 = std::min(extent.x0, 64 * k + std::countr_zero(columns[k]));
-      extent.x1 = 64 * (k + 1) - std::countl_zero(columns[k]);
-    }
-  return extent;
-}
 
-std::uint64_t low_bits(int n) { return n >= 64 ? ~0ull : (1ull << n) - 1; }
+  void measure(const std::uint64_t* words, std::int64_t* area, std::int32_t* box) {
+    const auto [first, end] = without_zeros(words, 0, stride_);
+    *area = simd().and_count(words + first, words + first, end - first);
+    if (first == end) {
+      std::fill_n(box, 4, 0);
+      return;
+    }
+    const std::size_t columns = (w_ + 63) / 64;
+    lay_rows_over_each_other(words, first, end);
+    const auto [left, right] = without_zeros(laid_.data(), 0, columns);
+    box[0] = static_cast<std::int32_t>(64 * left + std::countr_zero(laid_[left]));
+    box[1] = static_cast<std::int32_t>((64 * first + std::countr_zero(words[first])) / w_);
+    box[2] = static_cast<std::int32_t>(64 * right - std::countl_zero(laid_[right - 1]));
+    box[3] = static_cast<std::int32_t>((64 * end - 1 - std::countl_zero(words[end - 1])) / w_ + 1);
+  }
+
+ private:
+  // The first w bits of laid_: where any row of words [from, to) has a bit.
+  void lay_rows_over_each_other(const std::uint64_t* words, std::size_t from, std::size_t to) {
+    std::uint64_t* laid = laid_.data();
+    std::fill(laid_.begin(), laid_.end(), 0);
+    for (std::size_t start = from / period_ * period_; start < to; start += period_)
+      for (std::size_t k = 0, n = std::min(period_, to - start); k < n; ++k) laid[k] |= words[start + k];
+    for (std::size_t rows = rows_ / 2; rows > 0; rows /= 2) {  // the second half over the first
+      const std::size_t half = (rows * w_ + 63) / 64, shift = rows * w_ % 64;
+      const std::uint64_t* second = laid + rows * w_ / 64;
+      for (std::size_t k = 0; k < half; ++k) laid[k] |= second[k] >> shift | second[k + 1] << 1 << (63 - shift);
+    }
+    if (w_ % 64) laid[w_ / 64] &= (1ull << w_ % 64) - 1;  // what is above is of other rows
+  }
+
+  const std::size_t w_, stride_;
+  int rows_ = 64;       // after so many, rows begin at the same bits of words again
+  std::size_t period_;  // their words
+  std::vector<std::uint64_t> laid_;
+};
 
 }  // namespace
 
@@ -94,22 +128,10 @@ void pack_logits(Array<const float, 3> logits, int rows, int cols, float offset,
 
 // masks [n, stride], area [n], box [n, 4]
 void measure(Array<const std::uint64_t, 2> masks, int h, int w, std::int64_t* area, std::int32_t* box) {
-  const std::uint64_t* words = masks.data;
-  const std::int64_t n = masks.shape[0];
-  const std::size_t stride = (static_cast<std::size_t>(h) * w + 63) / 64;
-  parallel_for(n, worth(0.03 * h * w), [&](std::int64_t first, std::int64_t last) {
-    std::vector<std::uint64_t> columns(w % 64 ? 0 : w / 64);
-    for (std::int64_t i = first; i < last; ++i) {
-      Extent extent;
-      if (w % 64 == 0)
-        extent = whole_words(words + i * stride, h, w / 64, columns.data());
-      else
-        for (int y = 0; y < h; ++y)
-          for (int x = 0; x < w; x += 64)
-            extent.add(bits_at(words + i * stride, static_cast<std::size_t>(y) * w + x, stride) & low_bits(w - x), x,
-                       y);
-      extent.store(area + i, box + 4 * i);
-    }
+  parallel_for(masks.shape[0], worth(0.01 * h * w), [&](std::int64_t first, std::int64_t last) {
+    Measurer measurer(h, w);
+    for (std::int64_t i = first; i < last; ++i)
+      measurer.measure(masks.data + i * masks.shape[1], area + i, box + 4 * i);
   });
 }
 

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from ._jit import jit
+from esam_fast._numba._jit import jit
 
 
 def _ctpop(_typing: Any, _word: Any) -> Any:

@@ -1,25 +1,25 @@
-"""The two ways kernels are compiled (cached on disk, free of the GIL) and the types of their arguments."""
+"""The two ways kernels are compiled: cached on disk, and free of the GIL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-import numpy as np
-from numpy.typing import NDArray
-
-Words = NDArray[np.uint64]
-Int16s = NDArray[np.int16]
-Int32s = NDArray[np.int32]
-Int64s = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Bytes = NDArray[np.uint8]
-Masks = tuple[Words, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+_SOURCES = (
+    "_"
+    + blake2b(
+        b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=6
+    ).hexdigest()
+)
+"""Part of the names of numba's cache files. numba looks at a function's own file only, not at those whose functions it
+calls; and while one process replaces the machine code of an older source, another may load and run that code."""
 
 
 def jit(function: Function) -> Function:
@@ -34,6 +34,7 @@ def parallel_jit(function: Function) -> Function:
 
 def _compiled(function: Function, **options: bool) -> Function:
     options |= {"nogil": True}
+    function.__qualname__ += _SOURCES
     try:
         return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
     except RuntimeError:  # no folder for its cache can be written: compiled anew in every process

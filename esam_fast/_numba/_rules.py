@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._bits import popcount
-from ._jit import Int32s, Words, jit
+from esam_fast._arrays import Int32s, Words
+from esam_fast._numba._bits import popcount
+from esam_fast._numba._jit import jit
 
 
 @jit

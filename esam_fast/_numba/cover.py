@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._bits import popcount
-from ._jit import Int64s, Masks, Words, jit
-from ._rules import word_range
+from esam_fast._arrays import Int64s, Masks, Words
+from esam_fast._numba._bits import popcount
+from esam_fast._numba._jit import jit
+from esam_fast._numba._rules import word_range
 
 
 @jit

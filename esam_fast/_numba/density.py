@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._bits import lowest_bit
-from ._jit import Doubles, Masks, Words, jit, parallel_jit
-from ._rules import word_range
+from esam_fast._arrays import Doubles, Masks, Words
+from esam_fast._numba._bits import lowest_bit
+from esam_fast._numba._jit import jit, parallel_jit
+from esam_fast._numba._rules import word_range
 
 
 @jit

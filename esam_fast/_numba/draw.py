@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._jit import Doubles, Floats, Int32s, Int64s, jit, parallel_jit
+from esam_fast._arrays import Doubles, Floats, Int32s, Int64s
+from esam_fast._numba._jit import jit, parallel_jit
 
 
 def _axis(size: int, content: float, limit: int) -> tuple[Int64s, Floats]:

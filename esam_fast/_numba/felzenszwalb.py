@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Bytes, Floats, Int32s, Int64s, Words, jit
+from esam_fast._arrays import Bytes, Floats, Int32s, Int64s, Words
+from esam_fast._numba._jit import jit
 
 
 @jit

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Bools, Doubles, Int64s, Masks, jit
-from ._rules import intersection, iou, iou_bound
+from esam_fast._arrays import Bools, Doubles, Int64s, Masks
+from esam_fast._numba._jit import jit
+from esam_fast._numba._rules import intersection, iou, iou_bound
 
 
 @jit

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._bits import lowest_bit
-from ._jit import Floats, Int64s, Masks, Words, jit
-from ._rules import intersection, iou, word_range
+from esam_fast._arrays import Floats, Int64s, Masks, Words
+from esam_fast._numba._bits import lowest_bit
+from esam_fast._numba._jit import jit
+from esam_fast._numba._rules import intersection, iou, word_range
 
 
 @jit

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._bits import highest_bit, lowest_bit, popcount
-from ._jit import Floats, Int32s, Int64s, Words, jit, parallel_jit
+from esam_fast._arrays import Floats, Int32s, Int64s, Words
+from esam_fast._numba._bits import highest_bit, lowest_bit, popcount
+from esam_fast._numba._jit import jit, parallel_jit
 
 
 @jit

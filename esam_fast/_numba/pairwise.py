@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from numba import prange
 
-from ._jit import Doubles, Int32s, Int64s, Masks, parallel_jit
-from ._rules import intersection, iou, iou_bound
+from esam_fast._arrays import Doubles, Int32s, Int64s, Masks
+from esam_fast._numba._jit import parallel_jit
+from esam_fast._numba._rules import intersection, iou, iou_bound
 
 
 @parallel_jit

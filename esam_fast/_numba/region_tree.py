@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 
-from ._jit import Doubles, Floats, Int32s, Int64s, jit
+from esam_fast._arrays import Doubles, Floats, Int32s, Int64s
+from esam_fast._numba._jit import jit
 
 
 @jit
@@ -30,6 +31,42 @@ def _sides(labels: Int32s, boundary: Floats, regions: int) -> tuple[Int64s, Floa
 
 
 @jit
+def _borders(
+    labels: Int32s, boundary: Floats, regions: int
+) -> tuple[list[np.int64], list[np.int64], list[np.int64], list[float]]:
+    """One border a pair of neighbours, by their labels: low and high label, length in pixel sides, summed strength."""
+    side, strength = _sides(labels, boundary, regions)
+    low = [np.int64(0) for _ in range(0)]
+    high = [np.int64(0) for _ in range(0)]
+    length = [np.int64(0) for _ in range(0)]
+    summed = [0.0 for _ in range(0)]
+    last = np.int64(-1)
+    for i in np.argsort(side, kind="mergesort"):
+        if side[i] != last:
+            last = side[i]
+            low.append(last // regions)
+            high.append(last % regions)
+            length.append(np.int64(0))
+            summed.append(0.0)
+        length[-1] += 1
+        summed[-1] += np.float64(strength[i])
+    return low, high, length, summed
+
+
+@jit
+def _leaf_sums(labels: Int32s, features: Floats, area: Int64s) -> Doubles:
+    """Count the pixels of each label into area [nodes], and add up their features: [nodes, C]; 0 beyond the labels."""
+    channels = features.shape[2]
+    total = np.zeros((area.size, channels), np.float64)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            area[labels[y, x]] += 1
+            for c in range(channels):
+                total[labels[y, x], c] += features[y, x, c]
+    return total
+
+
+@jit
 def _cost(length: np.int64, strength: float, n: float, m: float, of_low: Doubles, of_high: Doubles) -> float:
     squared = 0.0
     for c in range(of_low.size):
@@ -40,9 +77,9 @@ def _cost(length: np.int64, strength: float, n: float, m: float, of_low: Doubles
 
 @jit
 def region_tree(
-    labels: Int32s,
-    boundary: Floats,
-    features: Floats,
+    labels: Int32s,  # [h, w]
+    boundary: Floats,  # [h, w]
+    features: Floats,  # [h, w, C]
     regions: int,
     parent: Int32s,
     height: Doubles,
@@ -57,31 +94,9 @@ def region_tree(
     area[:] = 0
     perimeter[:] = 0
     strength[:] = 0.0
-    channels = features.shape[2]
-    total = np.zeros((nodes, channels), np.float64)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            area[labels[y, x]] += 1
-            for c in range(channels):
-                total[labels[y, x], c] += features[y, x, c]
-
-    # Borders: low and high node, length in pixel sides, summed strength.
-    side, side_strength = _sides(labels, boundary, regions)
-    low = [np.int64(0) for _ in range(0)]
-    high = [np.int64(0) for _ in range(0)]
-    length = [np.int64(0) for _ in range(0)]
-    summed = [0.0 for _ in range(0)]
-    last = np.int64(-1)
-    for i in np.argsort(side, kind="mergesort"):
-        if side[i] != last:
-            last = side[i]
-            low.append(last // regions)
-            high.append(last % regions)
-            length.append(np.int64(0))
-            summed.append(0.0)
-        length[-1] += 1
-        summed[-1] += np.float64(side_strength[i])
-    around = [[np.int64(0) for _ in range(0)] for _ in range(nodes)]  # some lead to nodes already merged
+    total = _leaf_sums(labels, features, area)
+    low, high, length, summed = _borders(labels, boundary, regions)
+    around = [[np.int64(0) for _ in range(0)] for _ in range(nodes)]  # borders; some are of nodes already merged
     queue = [(0.0, np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]  # cost, low, high, border
     for i in range(len(low)):
         for node in (low[i], high[i]):
@@ -110,16 +125,16 @@ def region_tree(
         total[new] = total[a] + total[b]
         first = len(low)
         for node in (a, b):
-            for i in around[node]:
-                other = high[i] if low[i] == node else low[i]
+            for old in around[node]:
+                other = high[old] if low[old] == node else low[old]
                 if parent[other] >= 0:
                     continue
                 if to[other] < first:
                     to[other] = len(low)
                     low.append(other)
                     high.append(np.int64(new))
-                    length.append(length[i])
-                    summed.append(summed[i])
+                    length.append(length[old])
+                    summed.append(summed[old])
                 else:
-                    length[to[other]] += length[i]
-                    summed[to[other]] += summed[i]
+                    length[to[other]] += length[old]
+                    summed[to[other]] += summed[old]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from ._jit import Doubles, Int16s, Int32s, jit, parallel_jit
+from esam_fast._arrays import Doubles, Int16s, Int32s
+from esam_fast._numba._jit import jit, parallel_jit
 
 
 @jit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._jit import Bytes, Int32s, Int64s, jit
+from esam_fast._arrays import Bytes, Int32s, Int64s
+from esam_fast._numba._jit import jit
 
 
 @jit

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from esam_fast import _arrays
 from esam_fast._arrays import Array
-
-Int32s = NDArray[np.int32]
-Int64s = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-Masks = tuple[Array, Int64s, Int32s, int, int]  # words [N, W], area [N], box [N, 4], h, w
 
 _AT_ONCE = 2**26  # bits unpacked at a time
 _EXACT = 2**24  # whole numbers that float32 counts

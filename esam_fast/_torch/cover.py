@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Int64s, Masks, chunks, tensor, unpack
+from esam_fast._arrays import Array, Int64s, Masks
+from esam_fast._torch.bits import chunks, tensor, unpack
 
 
 def greedy_cover(masks: Masks, order: Int64s, covered: Array, min_gain: float, picks: Int64s, gains: Int64s) -> int:

@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Int32s, Int64s, put, tensor
+from esam_fast._arrays import Array, Int32s, Int64s
+from esam_fast._torch.bits import put, tensor
 
 
 def draw_labels(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Bools, Doubles, Int64s, Masks, chunks, common, iou, tensor
+from esam_fast._arrays import Array, Bools, Doubles, Int64s, Masks
+from esam_fast._torch.bits import chunks, common, iou, tensor
 
 
 def nms(masks: Masks, order: Int64s, thresholds: Doubles, keep: Bools) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Floats, Int64s, Masks, common, pack, put, tensor, unpack
+from esam_fast._arrays import Array, Floats, Int64s, Masks
+from esam_fast._torch.bits import common, pack, put, tensor, unpack
 
 
 def split_overlaps(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Floats, Int32s, Int64s, Masks, chunks, labels_of, pack, put, tensor, unpack
+from esam_fast._arrays import Array, Floats, Int32s, Int64s, Masks
+from esam_fast._torch.bits import chunks, labels_of, pack, put, tensor, unpack
 
 
 def pack_logits(

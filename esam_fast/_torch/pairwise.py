@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Masks, chunks, common, iou, put, tensor
+from esam_fast._arrays import Array, Masks
+from esam_fast._torch.bits import chunks, common, iou, put, tensor
 
 
 def intersections(a: Masks, b: Masks, out: Array) -> None:

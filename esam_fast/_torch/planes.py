@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from esam_fast._arrays import Array
-from esam_fast._torch.bits import Int64s, Masks, labels_of, put, tensor, unpack
+from esam_fast._arrays import Array, Int64s, Masks
+from esam_fast._torch.bits import labels_of, put, tensor, unpack
 
 
 def entity_planes(

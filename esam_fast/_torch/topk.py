@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from esam_fast._torch.bits import Doubles, Int32s, put, tensor
+from esam_fast._arrays import Doubles, Int32s
+from esam_fast._torch.bits import put, tensor
 
 _ROWS = 1024
 
@@ -39,7 +38,7 @@ def mask_similarity(neighbours: Int32s, membership: Int32s, n_masks: int, out: D
     if n_masks == 0:
         return
     centres = torch.bincount(at, minlength=n_masks)
-    theirs: Any = torch.where(near[inside] >= 0, member[near[inside].clamp(min=0)], -1)
+    theirs = torch.where(near[inside] >= 0, member[near[inside].clamp(min=0)], -1)
     pairs = (at[:, None] * n_masks + theirs)[theirs >= 0]
     count = torch.bincount(pairs, minlength=n_masks**2).view(n_masks, n_masks)
     whole = (centres * neighbours.shape[1])[:, None].expand_as(count)

@@ -34,10 +34,11 @@ def compare(image: Path, a: tuple[str, ...], b: tuple[str, ...], out: Path, debu
     esam-fast compare photo.jpg --b emr.enabled=false
     esam-fast compare photo.jpg --a emr.delta=0.05 --b emr.delta=0.2,usr.enabled=false
     """  # noqa: D301
-    esam = run.load(debug=debug, **model)
-    configs = [_with(esam.config, name, given) for name, given in (("--a", a), ("--b", b))]
+    shared = run.configure(model["settings"], None)
+    configs = [_with(shared, name, given) for name, given in (("--a", a), ("--b", b))]
     if configs[0] == configs[1]:
         raise click.UsageError("--a and --b must differ, got the same settings")
+    esam = run.load(debug=debug, **model)
     run.make_folder(out)
     with run.one_line(click.ClickException, debug):
         from esam_fast import Esam, load_image, report

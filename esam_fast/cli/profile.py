@@ -81,7 +81,7 @@ def profile(
         from esam_fast.runs import record
 
         pixels = [load_image(image) for image in images]
-        before = None if old is None else _files.read_json(old)
+        before = None if old is None else _files.read_json(old, own=True)
         name, pipeline = _real(debug, model) if load == "real" else _simulated(debug, model)
         if before is not None:
             with run.one_line(click.UsageError, debug, f"--compare {old}: "):

@@ -52,7 +52,7 @@ class Screen:
 
     def image(self, entry: Entry, *, skipped: bool = False) -> None:
         """An image is done, was done before, or failed."""
-        from esam_fast.runs.errors import named
+        from esam_fast._errors import named
 
         if self._bar is not None:
             self._bar.update()

@@ -87,10 +87,11 @@ def segment(
                         (above 65,535 entities NAME.tif, 32-bit gray)
       NAME.json         COCO results: RLE, box, area, score; image_id is NAME,
                         as a number if it is one
-      NAME_overlay.jpg  a picture to look at
+      NAME_overlay.jpg  a picture to look at; hatched: no entity
       other formats     each in a folder of its own name
     and for the run:
       coco.json         all images, named relative to INPUT, with integer ids
+                        (panoptic.json and cvat/annotations.xml likewise)
       run.json          what made the results
       manifest.jsonl    a line an image, and one at the end of a run; what is done
                         there is not done again
@@ -148,6 +149,10 @@ def segment(
                 manifest.end()
                 if part is None:
                     _collect(out, screen)
+                else:
+                    if not first:
+                        screen.note(f"shard {shard} has none of these images")
+                    screen.note(f"when all shards have ended, esam-fast merge {out} makes the files for all images")
         except (listing.Refused, Conflict) as error:
             raise click.UsageError(str(error)) from error
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import ray
 
 from esam_fast._backend import set_num_threads
+from esam_fast._errors import named, reason
 from esam_fast._files import Pathish
 from esam_fast.cluster.crashes import MAX_STARTS, given_up
 from esam_fast.config import EsamConfig
@@ -20,7 +21,6 @@ from esam_fast.entities import EntityMap
 from esam_fast.export import as_json, encode_labels
 from esam_fast.images import decode_image
 from esam_fast.pipeline import Esam
-from esam_fast.runs.errors import named, reason
 from esam_fast.runs.manifest import Entry
 from esam_fast.runs.names import Job
 from esam_fast.runs.outputs import Outputs

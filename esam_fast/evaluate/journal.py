@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,9 @@ class Journal:
 
     def _read(self, header: dict[str, Any]) -> None:
         assert self._file is not None
+        size = self._file.seek(0, os.SEEK_END)
+        if size > _files.MAX_JSON_BYTES:
+            raise self.damaged(f"expected at most {_files.MAX_JSON_BYTES} bytes, got {size}")
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1

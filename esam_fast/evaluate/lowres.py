@@ -17,12 +17,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from esam_fast import _files, export, rle
+from esam_fast._errors import named, reason
 from esam_fast._files import printable
 from esam_fast._version import __version__
 from esam_fast.evaluate import codes, datasets
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, bare, file_name
-from esam_fast.evaluate.predict import load_checked, reason
+from esam_fast.evaluate.predict import load_checked
 from esam_fast.evaluate.truth import Dataset, DatasetError, Truth
 
 SHORT, LONG = 800, 1333
@@ -142,7 +143,7 @@ def _shrink_image(files: ImageFiles, truth: Truth, target: Path, size: tuple[int
     except Exception as error:  # whatever it is, it is this image's; the others go on
         with contextlib.suppress(FileNotFoundError):
             target.unlink()  # of another source
-        raise _Unreadable(reason(error, key)) from error
+        raise _Unreadable(named(key, reason(error))) from error
     target.parent.mkdir(parents=True, exist_ok=True)
     _files.write_bytes(target, data.getvalue())
     journal.add(key, source, _files.sha256(target))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from esam_fast import _check, _files
+from esam_fast._errors import named, reason
 from esam_fast._files import printable
 from esam_fast.evaluate.journal import Journal
 from esam_fast.evaluate.names import ImageFiles, file_name
@@ -106,10 +107,8 @@ def _one(
     try:
         path = files.path(truth)
         source = {"sha256": _files.sha256(path), "size": [truth.height, truth.width]}
-    except ImageError as error:
-        raise _Failed(str(error)) from error
-    except OSError as error:
-        raise _Failed(f"{error.filename}: {error.strerror}") from error
+    except (ImageError, OSError) as error:
+        raise _Failed(reason(error)) from error
     key = f"{number}/{truth.image_id}"
     kept = journal.find(key, source)
     if kept is not None:
@@ -121,7 +120,7 @@ def _one(
     try:
         found = answer(number, truth, load_checked(path, truth))
     except Exception as error:  # whatever it is, it is this image's; the others go on
-        raise _Failed(reason(error, str(path))) from error
+        raise _Failed(named(str(path), reason(error))) from error
     seconds = round(time.perf_counter() - start, 3)
     journal.add(key, source, {"found": {name: _to_json(one) for name, one in found.items()}, "seconds": seconds})
     return found
@@ -140,16 +139,6 @@ def load_checked(path: Path, truth: Truth) -> NDArray[np.uint8]:
             f"got {image.shape[0]} x {image.shape[1]}"
         )
     return image
-
-
-def reason(error: Exception, name: str) -> str:
-    """What went wrong with an image, in one line that names it."""
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror
-    else:
-        text = " ".join(str(error).split())
-        text = text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
-    return text if name in text else f"{name}: {text}"
 
 
 def _to_json(found: Predictions) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from esam_fast import rle
+from esam_fast import _check, rle
 from esam_fast._files import Pathish, open_regular, write_all
 from esam_fast._files import write_bytes as write_bytes
-from esam_fast.export.entities import Entities
-from esam_fast.export.labels import MARK, MOST_IN_PNG, chunk, deep_tiff, gray_png, panoptic_png
+from esam_fast.export.entities import Entities, checked
+from esam_fast.export.labels import MARK, MOST_IN_PNG, chunk, deep_tiff, gray_png, label_map, panoptic_png
 
 MAX_MASK_BYTES = 16 << 30
 OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
@@ -26,7 +26,11 @@ def coco_results(entities: Entities, image_id: int | str) -> list[dict[str, Any]
 
     Each holds image_id, category_id (1), segmentation (compressed RLE, counts as str), bbox (XYWH in pixels,
     half-open: a single pixel is 1 wide), area (pixels) and score.
+
+    Raises:
+        TypeError: image_id is neither a whole number nor text.
     """
+    entities, image_id = checked(entities), _id(image_id)
     return [
         {
             "image_id": image_id,
@@ -48,7 +52,8 @@ def amg_records(entities: Entities, output_mode: str = "binary_mask") -> list[di
     segmentation is bool [H, W], or what `output_mode` says; bbox XYWH in pixels with the box half-open,
     predicted_iou the entity's score; point_coords and stability_score belong to the entity's highest-scored mask.
     """
-    height, width = entities.labels.shape
+    height, width = checked(entities).labels.shape
+    output_mode = _check.choice("output_mode", output_mode, OUTPUT_MODES)
     return [
         {
             "segmentation": segmentation,
@@ -91,7 +96,8 @@ def write_labels(path: Pathish, labels: NDArray[np.int32]) -> None:
     """Write a label map [H, W], 0 where there is no entity: 16-bit gray PNG, or 32-bit gray TIFF if the suffix is .tif.
 
     Raises:
-        ValueError: a label does not fit 16 bits. OSError: the file cannot be written.
+        TypeError: no label map. ValueError: a label does not fit 16 bits, or is negative. OSError: the file cannot be
+            written.
     """
     write_bytes(path, deep_tiff(labels) if Path(path).suffix == ".tif" else labels_png(labels))
 
@@ -103,7 +109,7 @@ def labels_png(labels: NDArray[np.int32]) -> bytes:
 
 def labels_file(labels: NDArray[np.int32]) -> tuple[str, bytes]:
     """The suffix and the content of a label map's file: ".png", or above 65,535 labels ".tif"; see `write_labels`."""
-    return (".png", gray_png(labels)) if labels.max() <= MOST_IN_PNG else (".tif", deep_tiff(labels))
+    return (".png", gray_png(labels)) if label_map(labels).max() <= MOST_IN_PNG else (".tif", deep_tiff(labels))
 
 
 def write_coco(path: Pathish, records: list[dict[str, Any]]) -> None:
@@ -125,7 +131,8 @@ def write_panoptic(path: Pathish, entities: Entities, image_id: int | str, file_
         file_name: the image's file name in the JSON.
 
     Raises:
-        ValueError: a label does not fit 24 bits. OSError: a file cannot be written.
+        TypeError: image_id is neither a whole number nor text. ValueError: a label does not fit 24 bits. OSError: a
+            file cannot be written.
     """
     picture, description = panoptic(entities, image_id, file_name, Path(path).name)
     write_all({path: picture, Path(path).with_suffix(".json"): as_json(description)})
@@ -136,7 +143,8 @@ def panoptic(entities: Entities, image_id: int | str, file_name: str, png_name: 
 
     A segment's id is its label; the PNG holds id = R + 256 G + 65536 B, and 0 where there is no entity.
     """
-    height, width = entities.labels.shape
+    height, width = checked(entities).labels.shape
+    image_id = _id(image_id)
     segments = [
         {"id": k + 1, "category_id": CATEGORY["id"], "area": int(area), "bbox": _xywh(box), "iscrowd": 0}
         for k, (area, box) in enumerate(zip(entities.areas, entities.boxes, strict=True))
@@ -153,21 +161,29 @@ def write_image(path: Pathish, image: NDArray[np.uint8]) -> None:
     """Write uint8 [H, W, 3] RGB as PNG, or as JPEG of quality 92, by the path's suffix; or [H, W, 4] RGBA as PNG.
 
     Raises:
-        ValueError: too large for the format. OSError: the file cannot be written.
+        TypeError: no such image. ValueError: no such image, another suffix, or too large for the format. OSError: the
+            file cannot be written.
     """
     write_bytes(path, picture(Path(path).suffix, image))
 
 
 def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
     """The file that `write_image` writes."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix == ".jpg" else []
+    suffix = _check.choice("suffix", suffix, (".png", ".jpg", ".jpeg"))
+    image = _check.array("image", image, np.uint8, ("H", "W", "C"))
+    if image.shape[2] != 3 and (image.shape[2], suffix) != (4, ".png"):
+        raise ValueError(f"image must have 3 channels, or as PNG 4, got {image.shape[2]}")
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix != ".png" else []
     order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
     return _encoded(suffix, cv2.cvtColor(image, order), options)
 
 
 def as_json(value: Any, indent: int | None = None) -> bytes:
-    """Strict JSON: ValueError where a number is NaN or infinite."""
-    return json.dumps(value, allow_nan=False, indent=indent).encode()
+    """Strict JSON: ValueError where a number is NaN or infinite, or the value is nested too deep."""
+    try:
+        return json.dumps(value, allow_nan=False, indent=indent).encode()
+    except RecursionError:
+        raise ValueError("nested too deep for JSON") from None
 
 
 def marked(data: bytes) -> bytes:
@@ -198,6 +214,10 @@ def _encoded(suffix: str, pixels: NDArray[Any], options: list[int] | None = None
         height, width = pixels.shape[:2]
         raise ValueError(f"a picture of {width} x {height} pixels cannot be written as {suffix}")
     return data.tobytes()
+
+
+def _id(image_id: Any) -> int | str:
+    return image_id if isinstance(image_id, str) else _check.integer("image_id", image_id, -(2**63))
 
 
 def _xywh(box: NDArray[np.int32]) -> list[int]:

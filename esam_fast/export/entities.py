@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
 from esam_fast.polygons import Outline, polygons
 
 
+@runtime_checkable
 class Entities(Protocol):
     """What is written of an image's K entities; `EntityMap` tells what each is."""
 
@@ -27,6 +29,18 @@ class Entities(Protocol):
     @property
     def stability(self) -> NDArray[np.float32]: ...
     def __len__(self) -> int: ...
+
+
+def checked(entities: Any) -> Entities:
+    """`entities`, if it is an EntityMap or has its arrays.
+
+    Raises:
+        TypeError, ValueError: it is not.
+    """
+    if not isinstance(entities, Entities):
+        raise TypeError(f"entities must be an EntityMap, got {type(entities).__name__}")
+    _check.array("labels", entities.labels, np.int32, ("H", "W"))
+    return entities
 
 
 def outline(labels: NDArray[np.int32], box: NDArray[np.int32], label: int, tolerance: float) -> Outline:

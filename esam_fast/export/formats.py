@@ -57,7 +57,10 @@ FORMATS: dict[str, Callable[[Entities, str, str], Files]] = {
 def save(entities: Entities, folder: Pathish, stem: str, formats: Iterable[str], file_name: str) -> list[Path]:
     """Write the files of one image, all or none, and return their paths; see `EntityMap.save`."""
     if isinstance(formats, str):
-        raise TypeError(f"formats must be a list of names, got the str {formats!r}")
+        raise TypeError(f"formats must be a list of names, got the str {_check.brief(formats)}")
+    if not Path(_check.instance("stem", stem, str)).name:
+        raise ValueError(f"stem must be the name of a file, got {_check.brief(stem)}")
+    _check.instance("file_name", file_name, str)
     made = Files()
     for name in formats:
         made |= FORMATS[_check.choice("formats", name, FORMATS)](entities, stem, file_name)

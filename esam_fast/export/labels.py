@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast import _check
 from esam_fast.images import tiff
 
 MARK = b"result of esam-fast"
@@ -18,12 +19,25 @@ _UP = 2  # PNG's filter: the difference from the row above
 _GRAY, _RGB = 0, 2  # PNG's kinds of colour
 
 
+def label_map(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """A label map int32 [H, W] that has pixels and no negative labels.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    labels = _check.array("labels", labels, np.int32, ("H", "W"))
+    if labels.size == 0 or labels.min() < 0:
+        raise ValueError(f"labels must have pixels, and be 0 or more, got shape {list(labels.shape)}")
+    return labels
+
+
 def gray_png(labels: NDArray[np.int32]) -> bytes:
     """A label map [H, W] as PNG of 16-bit gray.
 
     Raises:
-        ValueError: a label does not fit.
+        TypeError: no label map. ValueError: a label does not fit, or is negative.
     """
+    labels = label_map(labels)
     if labels.max() > MOST_IN_PNG:
         raise ValueError(f"labels must be at most {MOST_IN_PNG} for a 16-bit PNG, got {labels.max()} entities")
     return _png(labels.shape, 16, _GRAY, lambda rows: labels[rows].astype(">u2").view(np.uint8))
@@ -33,8 +47,9 @@ def panoptic_png(labels: NDArray[np.int32]) -> bytes:
     """A label map [H, W] as PNG of RGB: label = R + 256 G + 65536 B.
 
     Raises:
-        ValueError: a label does not fit.
+        TypeError: no label map. ValueError: a label does not fit, or is negative.
     """
+    labels = label_map(labels)
     if labels.max() >= 1 << 24:
         raise ValueError(f"labels must fit the 24 bits of a panoptic PNG, got {labels.max()} entities")
 
@@ -47,7 +62,7 @@ def panoptic_png(labels: NDArray[np.int32]) -> bytes:
 
 def deep_tiff(labels: NDArray[np.int32]) -> bytes:
     """A label map [H, W] as TIFF of 32-bit gray without a sign, deflated in strips, with the mark of a result."""
-    height, width = labels.shape
+    height, width = label_map(labels).shape
     strips = list(_strips(height, width))
     data = [zlib.compress(labels[rows].astype("<u4").tobytes(), 1) for rows in strips]
     numbers = {

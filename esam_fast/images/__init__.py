@@ -122,13 +122,16 @@ def open_image(path: str | os.PathLike[str], *, stretch: bool = False) -> NDArra
 
 
 def of_size(image: Any, height: int, width: int) -> NDArray[np.uint8] | TiffWindows:
-    """`image`, if it is uint8 [H, W, 3], or a file read by windows, of this size.
+    """What `as_rgb` takes as uint8 [H, W, 3], or a file read by windows as it is, if it has this size.
+
+    An array that is uint8 [H, W, 3] already is not copied.
 
     Raises:
-        TypeError: it is neither. ValueError: it has another size.
+        TypeError, ValueError: no such image, or of another size.
     """
     if not isinstance(image, TiffWindows):
-        return _check.array("image", image, np.uint8, (height, width, 3))
+        is_rgb = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,)
+        return _check.array("image", image if is_rgb else as_rgb(image), np.uint8, (height, width, 3))
     if image.shape != (height, width, 3):
         raise ValueError(f"image must have shape [{height}, {width}, 3], got {list(image.shape)}")
     return image

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from esam_fast import _arrays, _check
 from esam_fast._arrays import Array
 from esam_fast._backend import run
-from esam_fast._limits import MAX_MASKS
+from esam_fast._limits import MAX_LABELS
 from esam_fast.masks import Int, MaskGrid
 from esam_fast.ops.packing import pack_logits
 
@@ -46,7 +46,7 @@ def measure_labels(labels: Array, n: int, *, backend: str | None = None) -> tupl
 
     Args:
         labels: [H, W] int32, NumPy or a torch tensor; values outside 1..n are ignored.
-        n: number of labels, 0 to 2 ** 20.
+        n: number of labels, 0 to 2 ** 26.
         backend: see `draw_labels`.
 
     Returns:
@@ -56,7 +56,7 @@ def measure_labels(labels: Array, n: int, *, backend: str | None = None) -> tupl
         TypeError, ValueError, BackendUnavailable: see `draw_labels`.
     """
     labels = _check.array_or_tensor("labels", labels, np.int32, ("H", "W"))
-    n = _check.integer("n", n, 0, MAX_MASKS)
+    n = _check.integer("n", n, 0, MAX_LABELS)
     area, box = np.empty(n, np.int64), np.empty((n, 4), np.int32)
     run("draw.measure_labels", backend, labels, out=(area, box))
     return area, box

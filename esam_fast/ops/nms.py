@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,7 +39,7 @@ def nms(
     return order[keep[order]]
 
 
-def _thresholds(value: Any, n: int) -> NDArray[np.float64]:
+def _thresholds(value: object, n: int) -> NDArray[np.float64]:
     if not isinstance(value, np.ndarray):
         return np.full(n, _check.unit_interval("thresholds", value))
     limits = _check.array("thresholds", value, np.float64, (n,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from esam_fast import _check
 from esam_fast.config import flat
 from esam_fast.evaluate.published import TABLE5_STAGES
 from esam_fast.pipeline import STAGES
@@ -87,12 +88,11 @@ def _needs(about: dict[str, Any]) -> list[str]:
 def check_comparable(old: Any, segmenter: str, sizes: list[str]) -> None:
     """Raise a ValueError if `old` is no report, or of another segmenter or images of other sizes ("width x height")."""
     try:
-        numbers = [old["seconds"][name]["median"] for name in (*PARTS, "total")]
+        for name in (*PARTS, "total"):
+            _check.at_least(name, old["seconds"][name]["median"], 0)
         there = {"segmenter": old["segmenter"], "images": [image["size"] for image in old["images"]]}
-    except (KeyError, TypeError, IndexError):
-        numbers, there = [None], {}
-    if not all(isinstance(number, (int, float)) for number in numbers):
-        raise ValueError("expected numbers as esam-fast profile --json writes them")
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise ValueError("expected numbers as esam-fast profile --json writes them") from None
     for what, ours in (("segmenter", segmenter), ("images", sizes)):
         if there[what] != ours:
             raise ValueError(f"expected the same {what} as now, {_words(ours)}, got {_words(there[what])}")

@@ -51,7 +51,7 @@ def _title(panel: Panel, high: float) -> Image:
         if word in MARKS:
             parts.append(_swatch(np.full((*_square(high), 3), MARKS[word], np.uint8)))
         parts.append(_word(f"{count} {word}" + ("," if k < len(panel.counts) else ""), high))
-    return _in_line(parts, round(0.5 * high))
+    return _in_line(parts, round(0.35 * high))
 
 
 def _legend(signs: tuple[str, ...], high: float) -> Image:

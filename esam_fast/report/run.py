@@ -10,19 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from esam_fast import _check
 from esam_fast._files import Pathish, make_folder, open_regular, parse_json, write_all, write_bytes
 from esam_fast.entities import EntityMap
-from esam_fast.images import TiffWindows, of_size
+from esam_fast.images import of_size
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.render.large import reduced
 from esam_fast.report import data
 
 _PAGE = ("index.html", "style.css", "shared.js", "gallery.js", "viewer.js", "entities.js")
 _MAX_HEAD = 1 << 16  # bytes of a script's first line
+_INDEX = {"title": str, "about": dict}
+_IMAGE = {"key": str, "name": str, "count": int, "thumb": list}
 
 Timings = Mapping[str, float]
 
@@ -46,12 +45,12 @@ class Writer:
         make_folder(self._folder, "report/images")
         build(folder, title, about or {})  # a run that is broken off leaves a page too
 
-    def add(self, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> None:
+    def add(self, name: str, image: Any, entities: EntityMap) -> None:
         """Write the files of one image; one of the same name that is there already is replaced.
 
         Args:
             name: of the image, as the page is to show it; its path below the run's input tells images apart.
-            image: uint8 [H, W, 3] RGB, or a file read by windows.
+            image: what `Esam.segment` takes, or a file read by windows.
             entities: the result on it; its stages are shown if it holds them.
 
         Raises:
@@ -73,13 +72,13 @@ class Writer:
         self.close()
 
 
-def add(folder: Pathish, name: str, image: NDArray[np.uint8] | TiffWindows, entities: EntityMap) -> list[str]:
+def add(folder: Pathish, name: str, image: Any, entities: EntityMap) -> list[str]:
     """Write the files of one image into the folder of a run, as `Writer.add` does; `build` then takes it up.
 
     Returns:
         Their paths, relative to the folder.
     """
-    name = _check.instance("name", name, str)
+    name, entities = _check.instance("name", name, str), _check.instance("entities", entities, EntityMap)
     image, labels = reduced(of_size(image, *entities.labels.shape), entities.labels)
     key = key_of(name)
     colours = entity_colours(image, labels, count=len(entities))
@@ -114,12 +113,12 @@ def build(
     """
     folder = Path(folder)
     index = folder / "report" / "index.js"
-    old = _head(index) if index.exists() else {"title": "esam_fast report", "about": {}}
+    old = _head(index, _INDEX) if index.exists() else {"title": "esam_fast report", "about": {}}
     head = {
         "title": old["title"] if title is None else _check.instance("title", title, str),
         "about": old["about"] if about is None else dict(about),
     }
-    heads = [_head(path) for path in (folder / "report" / "images").glob("*.js")]
+    heads = [_head(path, _IMAGE) for path in (folder / "report" / "images").glob("*.js")]
     heads.sort(key=lambda image: _natural(image["name"]))
     copy_page(folder, _PAGE)
     write_bytes(index, data.script("index", head, head | {"images": heads}))
@@ -142,15 +141,15 @@ def key_of(name: str) -> str:
     return f"{word}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}".lstrip("-")
 
 
-def _head(path: Path) -> dict[str, Any]:
-    """What the first line of a script, a comment, says of it."""
+def _head(path: Path, fields: Mapping[str, type]) -> dict[str, Any]:
+    """What the first line of a script, a comment, says of it, with these fields."""
     with open_regular(path) as file:
         line = file.readline(_MAX_HEAD)
     try:
-        head = parse_json(line.removeprefix(b"//"))
+        head = parse_json(line.removeprefix(b"//"), own=True)
     except ValueError:
         head = None
-    if not isinstance(head, dict) or not {"name", "title"} & set(head):
+    if not isinstance(head, dict) or any(not isinstance(head.get(field), kind) for field, kind in fields.items()):
         raise ValueError(f"{path}: expected a script that a report's Writer wrote, got {line[:60]!r}")
     return head
 

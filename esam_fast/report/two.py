@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast._files import Pathish, make_folder, write_all
 from esam_fast.changes import changes
 from esam_fast.entities import EntityMap
+from esam_fast.images import of_size
 from esam_fast.render import entity_colours, shrunk
 from esam_fast.report import data
 from esam_fast.report.run import copy_page
@@ -19,14 +19,12 @@ from esam_fast.report.run import copy_page
 _PAGE = ("compare.html", "style.css", "shared.js", "compare.js")
 
 
-def compare(
-    folder: Pathish, image: NDArray[np.uint8], a: EntityMap, b: EntityMap, names: tuple[str, str] = ("a", "b")
-) -> Path:
+def compare(folder: Pathish, image: Any, a: EntityMap, b: EntityMap, names: tuple[str, str] = ("a", "b")) -> Path:
     """Write folder/compare.html: two results under a divider that is swiped, and what split, merged, came and went.
 
     Args:
         folder: made if missing; the page's files lie in folder/report.
-        image: uint8 [H, W, 3] RGB.
+        image: of both: what `Esam.segment` takes.
         a, b: the results on it. An entity of `b` that is mostly one of `a` has that one's colour.
         names: of the two, as the page is to show them.
 
@@ -37,10 +35,12 @@ def compare(
         TypeError, ValueError: not such an image, or a result of another one. OSError: a file cannot be written.
     """
     folder = Path(folder)
-    image = _check.array("image", image, np.uint8, ("H", "W", 3))
+    image = of_size(image, *a.labels.shape)[:]
     sides: list[dict[str, Any]] = []
     for name, given, result in zip("ab", names, (a, b), strict=True):
-        labels = _check.array(f"{name}.labels", result.labels, np.int32, image.shape[:2])
+        labels = _check.array(
+            f"{name}.labels", _check.instance(name, result, EntityMap).labels, np.int32, image.shape[:2]
+        )
         like = (a.labels, entity_colours(image, a.labels)) if sides else None
         side = data.layer(image, labels, entity_colours(image, labels, like=like, count=len(result)))
         sides.append(side | {"name": _check.instance("names", given, str), "areas": result.areas.tolist()})

@@ -1,4 +1,4 @@
-"""The files for all images of a run, made at its end from those of each: coco.json, cvat/annotations.xml, the page."""
+"""The files for all images of a run, made at its end from those of each, such as coco.json and the page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from esam_fast import _files, report
+from esam_fast._errors import named, reason
 from esam_fast._files import Pathish, within
 from esam_fast.export import CATEGORY, as_json, cvat, yolo
 from esam_fast.runs import record
-from esam_fast.runs.errors import named, reason
 from esam_fast.runs.listing import Shard
 from esam_fast.runs.manifest import Entry, all_in, entry_of, last_line, lines, path_of
 
@@ -70,6 +70,8 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
         done = _Done(out, entries, found.missing)
         if "coco" in kinds:
             found.made.append(_coco(done))
+        if "panoptic" in kinds:
+            found.made.append(_panoptic(done))
         if "cvat" in kinds:
             found.made.append(_cvat(done))
         if "yolo" in kinds:
@@ -153,14 +155,13 @@ class _Done:
         of_kind = (entry for entry in self.entries if kind in entry.get("outputs", ()))
         return enumerate(of_kind, start=1)
 
-    def contents(self, kind: str) -> Iterator[tuple[int, Path, bytes]]:
-        """The path and content of the file of each image that has this output; those without are told."""
+    def contents(self, kind: str, suffix: str = "") -> Iterator[tuple[int, Path, bytes]]:
+        """The path and content of each image's files of this output with this suffix; those not there are told."""
         for number, entry in self.each(kind):
-            for name in entry["outputs"][kind]:
+            for name in (name for name in entry["outputs"][kind] if name.endswith(suffix)):
                 try:
                     path = within(self.out, name, own=True)
-                    with _files.open_regular(path) as file:
-                        content = file.read()
+                    content = _files.read_whole(path)
                 except (OSError, ValueError) as error:
                     self.missing.append(reason(error))
                 else:
@@ -168,31 +169,59 @@ class _Done:
 
 
 def _coco(done: _Done) -> Path:
-    path = Path(done.out, "coco.json")
+    def annotations() -> Iterator[dict[str, Any]]:
+        ids = itertools.count(1)
+        for number, source, content in done.contents("coco"):
+            for annotation in _records(source, content, done.missing):
+                yield {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
+
+    return _dataset(done, "coco", annotations())
+
+
+def _panoptic(done: _Done) -> Path:
+    """COCO's layout: panoptic.json, and the PNGs that it names in a folder of its name."""
+
+    def annotations() -> Iterator[dict[str, Any]]:
+        for number, source, content in done.contents("panoptic", ".json"):
+            for annotation in _records(source, content, done.missing, "annotations"):
+                picture = source.with_suffix(".png").relative_to(Path(done.out, "panoptic")).as_posix()
+                yield {**annotation, "image_id": number, "file_name": picture}
+
+    return _dataset(done, "panoptic", annotations())
+
+
+def _dataset(done: _Done, kind: str, annotations: Iterator[dict[str, Any]]) -> Path:
+    """Write KIND.json, a COCO file of all images that have this output."""
+    path = Path(done.out, f"{kind}.json")
     with _files.writing(path) as file:
         file.write(b'{"info": {"description": "made by esam-fast"},\n"images": [')
         comma = b"\n"
-        for number, entry in done.each("coco"):
+        for number, entry in done.each(kind):
             image = {"id": number, **{key: entry[key] for key in ("file_name", "width", "height")}}
             file.write(comma + as_json(image))
             comma = b",\n"
         file.write(b'],\n"categories": [' + as_json(CATEGORY) + b'],\n"annotations": [')
-        comma, ids = b"\n", itertools.count(1)
-        for number, source, content in done.contents("coco"):
-            for annotation in _records(source, content, done.missing):
-                numbered: dict[str, Any] = {"id": next(ids), **annotation, "image_id": number, "iscrowd": 0}
-                file.write(comma + as_json(numbered))
-                comma = b",\n"
+        comma = b"\n"
+        for annotation in annotations:
+            file.write(comma + as_json(annotation))
+            comma = b",\n"
         file.write(b"]}\n")
     return path
 
 
-def _records(path: Path, content: bytes, missing: list[str]) -> list[dict[str, Any]]:
+def _records(path: Path, content: bytes, missing: list[str], name: str | None = None) -> list[dict[str, Any]]:
+    """The records that a file of JSON holds, under this name if one is given; none, and told, where it is another."""
     try:
-        return _files.parse_json(content)
+        found = _files.parse_json(content, own=True)
     except ValueError as error:
         missing.append(f"{path}: not JSON: {error}")
         return []
+    if name is not None:
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, list) and all(isinstance(record, dict) for record in found):
+        return found
+    missing.append(f"{path}: expected a list of records{f', {name!r}' if name else ''}")
+    return []
 
 
 def _page(out: Pathish, times: dict[str, dict[str, float]]) -> Path:

@@ -14,11 +14,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from esam_fast._backend import set_num_threads
+from esam_fast._errors import reason
 from esam_fast._files import Pathish
 from esam_fast.config import EsamConfig
 from esam_fast.images import ImageWarning
 from esam_fast.pipeline import Esam
-from esam_fast.runs.errors import reason
 from esam_fast.runs.manifest import Entry
 from esam_fast.runs.names import Job
 from esam_fast.runs.outputs import Outputs
@@ -185,13 +185,14 @@ def _work(pipe: Connection, load: Load, settings: Settings) -> None:
 
     warnings.simplefilter("always", ImageWarning)
     warnings.showwarning = show
-    try:
-        esam = load()
-        pipe.send(made_by(esam, settings))
-    except Exception as error:
-        pipe.send(reason(error))
-        return
     with contextlib.suppress(EOFError, OSError):  # the first process wants no more
+        try:
+            esam = load()
+            made = made_by(esam, settings)
+        except Exception as error:
+            pipe.send(reason(error))
+            return
+        pipe.send(made)
         out, run, outputs, strict = pipe.recv()
         for entry in Work(esam, out, run, outputs, settings, strict).each(iter(pipe.recv, None), workers=_READERS):
             while told:

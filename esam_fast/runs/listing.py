@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from esam_fast import _files
 from esam_fast.export import is_result
 from esam_fast.images import SUFFIXES, is_url
 from esam_fast.runs.names import Job, Namer, alike, is_own
@@ -85,7 +86,7 @@ def count(inputs: Iterable[str], out: str, *, listed: str | None = None, shard: 
         if listed == "-" or not os.path.isfile(listed):  # a pipe: what is read here would be missing in the run
             return None
         with open(listed, "rb") as file:
-            total = sum(1 for line in file if line.strip())
+            total = sum(1 for _, line in _files.lines(file, _files.MAX_PATH_BYTES) if line.strip())
     else:
         for text in inputs:
             if os.path.isdir(text):
@@ -163,7 +164,7 @@ def _typed(text: str, out: str, teller: Teller) -> Iterator[tuple[str, str]]:
     if not text:
         teller.fail("expected the name of an image, a folder or a pattern, got an empty one")
     elif is_url(text):
-        teller.fail(f"{text}: expected a file or a folder, got an address; download it first")
+        teller.fail(f"{text}: expected a file or a folder, got an address; download it first, or use esam_fast.cluster")
     elif os.path.isdir(text):
         walk, any_ = Walk(text, out, teller), False
         for parent, files in walk:
@@ -253,7 +254,7 @@ def _namer(root: str, folder: str) -> Namer:
 
 def _lines(file: BinaryIO) -> Iterator[str]:
     """The paths of a list, absolute."""
-    for line in file:
+    for _, line in _files.lines(file, _files.MAX_PATH_BYTES):
         if text := os.fsdecode(line.rstrip(b"\r\n")):
             yield os.path.abspath(text)
 

@@ -96,9 +96,14 @@ class Manifest:
                 others = []
             _cut_torn_line(own)
             self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
-            self._refuse_others(made)
-            for number, file in enumerate(self._files):
-                self._read(number, file)
+            try:
+                self._refuse_others(made)
+                for number, file in enumerate(self._files):
+                    self._read(number, file)
+            except Conflict:
+                if not own.seek(0, os.SEEK_END):  # made just now: it would say that a run has begun
+                    path.unlink()
+                raise
             if "ended" in last_line(path):
                 own.truncate(_line_before(own, own.seek(0, os.SEEK_END) - 1))
             self._close = stack.pop_all().close
@@ -167,19 +172,22 @@ class Manifest:
         for place in self._at[first:end].tolist():
             file = self._files[place >> _OFFSET_BITS]
             file.seek(place & ((1 << _OFFSET_BITS) - 1))
-            found += [entry for entry in [entry_of(file.readline())] if entry and entry["file_name"] == file_name]
+            found += [
+                entry
+                for entry in [entry_of(file.readline(_files.MAX_LINE_BYTES))]
+                if entry and entry["file_name"] == file_name
+            ]
         return max(found, key=lambda entry: entry["time"], default=None)
 
     def _read(self, number: int, file: BinaryIO) -> None:
-        file.seek(offset := 0)
-        for line in file:
+        file.seek(0)
+        for offset, line in _files.lines(file, _files.MAX_LINE_BYTES):
             entry = entry_of(line)
             if entry is not None:
                 if "error" not in entry and entry["run"] != self._run:
                     raise self._conflict(f"{entry['run']} in {Path(file.name).name}, {self._run} here")
                 self._keys.append(_key(entry["file_name"]))
                 self._places.append(number << _OFFSET_BITS | offset)
-            offset += len(line)
 
     def _refuse_others(self, made: Made) -> None:
         there = record.read(self._out) or {}
@@ -193,7 +201,7 @@ class Manifest:
 def entry_of(line: bytes) -> Entry | None:
     """A line's entry; None where it is torn or none of ours."""
     try:
-        entry = _files.parse_json(line) if line.endswith(b"\n") else None
+        entry = _files.parse_json(line, own=True) if line.endswith(b"\n") else None
     except ValueError:
         return None
     return entry if isinstance(entry, dict) and _is_whole(entry) else None
@@ -242,21 +250,23 @@ def _line_before(file: BinaryIO, end: int) -> int:
 
 
 def last_line(path: Path) -> dict[str, Any]:
-    """The last line of a manifest, an entry or what says that the run has ended; {} where it is torn or none of ours."""
+    """The last line of a manifest, an entry or what says that the run has ended; {}: torn, or none of ours."""
     with _files.open_regular(path) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(_line_before(file, end - 1) if end else 0)
-        line = file.read()
+        line = file.read(_files.MAX_LINE_BYTES)
     try:
-        found = _files.parse_json(line) if line.endswith(b"\n") else None
+        found = _files.parse_json(line, own=True) if line.endswith(b"\n") else None
     except ValueError:
         return {}
-    ours = isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float)
-    return found if ours else {}
+    if isinstance(found, dict) and isinstance(found.get("ended", found.get("time")), float):
+        return found
+    return {}
 
 
 def lines(out: Pathish) -> Iterator[Entry]:
     """The entries of all manifests in a run's folder, as they come."""
     for path in all_in(out):
         with _files.open_regular(path) as file:
-            yield from (entry for entry in map(entry_of, file) if entry)
+            found = (entry_of(line) for _, line in _files.lines(file, _files.MAX_LINE_BYTES))
+            yield from (entry for entry in found if entry)

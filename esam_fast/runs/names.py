@@ -13,7 +13,7 @@ from esam_fast.export import is_result
 from esam_fast.images import SUFFIXES
 
 FOLDERS = ("panoptic", "yolo", "labelme", "geojson", "cvat", "cutouts", "report")  # the run's own, in its folder
-FILES = ("run", "coco")  # the same, less ".json"
+FILES = ("run", "coco", "panoptic")  # the same, less ".json"
 PICTURES = (".png", ".jpg", ".tif")  # suffixes of results that could be taken for images
 
 _RESERVED = re.compile(rf"(?:{'|'.join(FOLDERS)})_*", re.IGNORECASE)

@@ -21,7 +21,7 @@ from esam_fast.export import as_json
 from esam_fast.pipeline import Esam
 
 FILE = "run.json"
-FORMAT = 1  # of what a run writes: raised where the same settings come to give other files
+FORMAT = 2  # of what a run writes: raised where the same settings come to give other files
 _PROGRAM = "esam-fast"
 
 
@@ -126,7 +126,7 @@ def read(folder: Pathish) -> dict[str, Any] | None:
     """What run.json in a folder says; None where there is none of ours."""
     path = os.path.join(folder, FILE)
     try:
-        about = _files.read_json(path) if os.path.getsize(path) < 1 << 20 else None
+        about = _files.read_json(path, own=True) if os.path.getsize(path) < 1 << 20 else None
     except (OSError, ValueError):
         return None
     return about if isinstance(about, dict) and about.get("program") == _PROGRAM else None

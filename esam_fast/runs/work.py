@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from esam_fast._errors import reason
 from esam_fast._files import Pathish
 from esam_fast._prefetch import StopFlag, in_order
 from esam_fast.entities import EntityMap
 from esam_fast.images import TiffWindows, load_image, open_image
 from esam_fast.pipeline import Esam
-from esam_fast.runs.errors import reason
 from esam_fast.runs.manifest import Entry
 from esam_fast.runs.names import Job
 from esam_fast.runs.outputs import Outputs

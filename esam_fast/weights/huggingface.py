@@ -85,8 +85,10 @@ def file_of(path: Path) -> Path:
     for name in _FILES:
         if (path / name).is_file():
             return path / name
-    if (path / "model.safetensors.index.json").is_file():
+    if any((path / f"{name}.index.json").is_file() for name in _FILES):
         raise WeightsError(f"{path} holds weights in several files: save them as one (max_shard_size='10GB')")
+    if (path / "adapter_config.json").is_file():
+        raise WeightsError(f"{path} holds an adapter alone: merge it into its model, and save that")
     raise WeightsError(f"{path} is a folder without weights: expected {' or '.join(_FILES)} in it")
 
 

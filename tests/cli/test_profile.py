@@ -159,6 +159,7 @@ def test_what_else_differs_is_told(report):
     ("change", "message"),
     [
         ({"seconds": {}}, "as esam-fast profile --json writes"),
+        ({"seconds": {"total": {"median": 10**400}}}, "as esam-fast profile --json writes"),
         ({"images": 3}, "as esam-fast profile --json writes"),
         ({"segmenter": "vit_b"}, "expected the same segmenter as now, regions, got vit_b"),
         ({"images": [{"size": "10 x 10"}]}, "expected the same images as now, 96 x 64, got 10 x 10"),

@@ -84,7 +84,8 @@ def test_killed_again_and_again_the_results_are_those_of_an_unbroken_run(photos)
     for k in range(30):
         save(photos / "in" / f"{k}.png", 2 + k % 5)
     options = ("--format", "labels,coco,cvat", "--cutouts", "--report")
-    assert finish(start("segment", "in", "--out", "whole", *options))[0] == 0
+    assert finish(start("segment", "in", "--out", "out", *options))[0] == 0
+    os.rename("out", "whole")  # the page has the folder's name for its title
     rng = random.Random(3)
     manifest = photos / "out" / "manifest.jsonl"
     for _ in range(5):
@@ -168,8 +169,19 @@ def test_shards_at_the_same_time_and_merged(photos):
     shards = [start("segment", "in", "--out", "out", "--shard", f"{k}/3") for k in range(3)]
     assert [finish(shard)[0] for shard in shards] == [0, 0, 0]
     assert not (photos / "out" / "coco.json").exists()
+    assert not {path.name for path in (photos / "out").glob("*.jsonl")} ^ {f"manifest-{k}-of-3.jsonl" for k in range(3)}
     assert run("merge", "out").exit_code == 0
     assert contents(photos / "out") == contents(photos / "whole")
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_shard_without_images_has_ended_too(photos):
+    told = [run("segment", "in/a.png", "--out", "out", "--shard", f"{k}/3").stderr for k in range(3)]
+    assert sum(f"Note: shard {k}/3 has none of these images\n" in text for k, text in enumerate(told)) == 2
+    assert all("esam-fast merge out makes the files for all images\n" in text for text in told)
+    assert run("merge", "out").stdout == f"1 images -> {Path('out/coco.json')}\n"
+    assert run("segment", "none*.png", "--out", "two", "--shard", "0/3").exit_code == 1
+    assert not Path("two").exists()
 
 
 @pytest.mark.usefixtures("fake")
@@ -332,10 +344,8 @@ def test_results_have_a_folder_of_their_own_name(photos):
 def test_an_address_is_no_file(photos):
     result = run("segment", "https://example.org/a.jpg", "in/a.png", "--out", "out")
     assert result.exit_code == 1
-    assert (
-        "Error: https://example.org/a.jpg: expected a file or a folder, got an address; download it first"
-        in result.stderr
-    )
+    refused = "expected a file or a folder, got an address; download it first, or use esam_fast.cluster"
+    assert f"Error: https://example.org/a.jpg: {refused}\n" in result.stderr
     assert files(photos / "out") == results_of("a")
 
 

@@ -12,14 +12,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from cluster_runs import MEMORY, by_path, expected, pictures, ray, unloadable, without_hash
 from painted import Painted
 from PIL import Image
+from small_runs import entries
 from waiting import PATIENCE
 
 from esam_fast import Esam, EsamConfig, UsrConfig, load_image
 from esam_fast.cluster import images, segment_dataset, webdataset
+from esam_fast.cluster.inputs import _list, fetch
 from esam_fast.runs.record import made_by
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -57,6 +60,24 @@ def test_rows_are_those_of_one_process_whatever_the_images_come_as(tmp_path: Pat
         found = {Path(path).name: {**row, "path": 0} for path, row in rows.items()}
         assert found == {Path(path).name: {**row, "path": 0} for path, row in want.items()}, name
         assert name == "shards" or set(rows) == set(paths), name
+
+
+@pytest.mark.parametrize("name", ["a b.png", "50%25.png", "q?x=1.png", "h#1.png", "pl+us@k:l.png", "日本.png"])
+def test_an_address_is_a_name_whatever_it_holds(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    table = pa.table({"path": [f"file://{tmp_path}/{name}"]})
+    assert fetch(table)["bytes"].to_pylist() == [b"content"]
+    (listed,) = _list(pa.table({"path": [f"file://{tmp_path}"]}))
+    assert listed["path"].to_pylist() == [f"file://{tmp_path}/{name}"]
+
+
+def test_what_fsspec_alone_knows(tmp_path: Path) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe("/pictures/a b.png", b"content")
+    (listed,) = _list(pa.table({"path": ["memory://pictures"]}))
+    assert listed.to_pylist() == [{"path": "memory:///pictures/a b.png", "error": None}]
+    assert fetch(listed)["bytes"].to_pylist() == [b"content"]
 
 
 def test_an_image_that_fails_gives_a_row_and_the_next_run_takes_it_up(tmp_path: Path) -> None:
@@ -115,11 +136,12 @@ def test_the_command_writes_what_one_process_writes(tmp_path: Path) -> None:
     about = json.loads(on_ray[Path("run.json")].read_text())
     assert about.pop("ray") == {"actors": 2}
     assert about == json.loads(plain[Path("run.json")].read_text())
-    entries = [
-        {e["path"]: {k: v for k, v in e.items() if k not in ("time", "seconds")} for e in map(json.loads, file)}
-        for file in (folder[Path("manifest.jsonl")].open() for folder in (plain, on_ray))
+    times = ("time", "seconds", "timings")
+    told = [
+        {e["path"]: {k: v for k, v in e.items() if k not in times} for e in entries(folder / "manifest.jsonl")}
+        for folder in folders
     ]
-    assert entries[0] == entries[1]
+    assert told[0] == told[1]
     again = run("ray", "--ray-address", address, "--ray-actors", "1")
     assert f"{len(paths)} of 4 inputs were done before" in again.stderr
 

@@ -224,3 +224,20 @@ def test_folders_are_made_inside_only(tmp_path):
         with pytest.raises(OSError, match=r"got a link to|symbolic links"):
             make_folder(tmp_path / "out", name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_json_that_this_package_does_not_write():
+    for text in (b"1e999", b'{"a": [-1e999]}', b"NaN"):
+        with pytest.raises(ValueError, match=r"beyond float64|no JSON number"):
+            _files.parse_json(text, own=True)
+    assert _files.parse_json(b"1e999") == float("inf")
+    _files.parse_json(b"[" * 15 + b"]" * 15, own=True)
+    with pytest.raises(ValueError, match="nested too deep"):
+        _files.parse_json(b"[" * 17 + b"]" * 17, own=True)
+
+
+def test_lines_are_cut_and_counted(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"ab\n" + b"x" * 10 + b"\n\nlast")
+    with path.open("rb") as file:
+        assert list(_files.lines(file, 4)) == [(0, b"ab\n"), (3, b"xxxx"), (14, b"\n"), (15, b"last")]

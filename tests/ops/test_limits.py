@@ -37,7 +37,7 @@ REFUSED = {
     "logits must have at most 536870911 pixels": lambda b: pack_logits(wide(np.float32, 1, 2**15, 2**15), backend=b),
     "offset must be at most 3.4e": lambda b: pack_logits(np.zeros((1, 2, 2), np.float32), offset=1e39, backend=b),
     "labels must have at most 2000000000 pixels": lambda b: measure_labels(wide(np.int32, 1, 2**31), 1, backend=b),
-    "n must be at most 1048576, got 2147483647": lambda b: measure_labels(
+    "n must be at most 67108864, got 2147483647": lambda b: measure_labels(
         np.zeros((1, 1), np.int32), 2**31 - 1, backend=b
     ),
     "image must have at most 536870911 pixels": lambda b: felzenszwalb(wide(np.uint8, 2**15, 2**15, 3)),

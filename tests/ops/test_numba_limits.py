@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,23 @@ def test_no_folder_for_the_cache():
     )
     done = run(code + CALLS)
     assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+
+
+def test_other_sources_never_share_a_file_of_the_cache(tmp_path):
+    """numba names cached code before it writes it; another process would run what an older source left there."""
+    cache, code = (
+        tmp_path / "cache",
+        "import numpy as np\nfrom kernels._bits import lowest_bit\nlowest_bit(np.uint64(8))",
+    )
+    shutil.copytree(PACKAGE / "_numba", tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def cached() -> set[str]:
+        done = run(code, NUMBA_CACHE_DIR=str(cache), PYTHONPATH=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        return {path.name for path in cache.rglob("*.nb?")}
+
+    before = cached()
+    with (tmp_path / "kernels" / "_rules.py").open("a") as file:
+        file.write("# another version\n")
+    assert before
+    assert len(cached()) == 2 * len(before)

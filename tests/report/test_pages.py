@@ -250,6 +250,10 @@ def test_stages(opened):
     orange = np.abs(seen(opened, "#picture").astype(int) - (255, 140, 0)).max(2) < 8
     assert orange[:, : orange.shape[1] // 3].sum() > 500  # what was split is on the left
     assert orange[:, orange.shape[1] // 3 + 20 :].sum() == 0
+    click(opened, '#entities li[data-label="5"] button')  # beside the stage's marks, not in their place
+    both = seen(opened, "#picture").astype(int)
+    assert (np.abs(both - (255, 140, 0)).max(2) < 8).sum() == orange.sum()
+    assert (np.abs(both - (255, 225, 0)).max(2) < 8).sum() > 500
     slide(opened, "#score", 75)  # the filters are those of the result
     assert one(opened, "#stages label:nth-of-type(5) input").is_selected()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +185,17 @@ def test_a_stranger_among_the_scripts(tmp_path):
         report.build(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["index.js", "images/x.js"])
+@pytest.mark.parametrize(
+    "head", ['{"name": []}', '{"title": "x"}', '{"name": "x", "count": "1"}', "[]", "[" * 20 + "]" * 20]
+)
+def test_a_script_with_another_head(tmp_path, name, head):
+    report.Writer(tmp_path, "A run")
+    (tmp_path / "report" / name).write_text(f"//{head}\n")
+    with pytest.raises(ValueError, match=r"\.js: expected a script that a report's Writer wrote, got b'//"):
+        report.build(tmp_path)
+
+
 def test_wrong_arguments(tmp_path):
     with pytest.raises(TypeError, match="title must be a str, got int"):
         report.Writer(tmp_path, 1)
@@ -227,5 +237,7 @@ def test_compare_gives_what_is_the_same_one_colour(tmp_path):
 def test_compare_wrong_arguments(tmp_path):
     a = entity_map(LABELS)
     with pytest.raises(ValueError, match=r"b\.labels must have shape"):
-        report.compare(tmp_path, IMAGE, a, replace(a, labels=LABELS[:50]))
+        report.compare(tmp_path, IMAGE, a, entity_map(np.ones((50, 180), np.int32)))
+    with pytest.raises(TypeError, match="a must be an EntityMap, got list"):
+        report.compare(tmp_path, IMAGE, [a], a)
     assert not any(tmp_path.iterdir())

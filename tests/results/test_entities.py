@@ -6,6 +6,7 @@ import json
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from scene import scene
 
@@ -58,6 +59,30 @@ def test_iteration():
     assert list(entity_map().filter(min_area=4)) == []
 
 
+def test_places_are_those_of_the_arrays():
+    found = entity_map()
+    assert [found[k] for k in range(len(found))] == list(found) == [found[k] for k in (-3, -2, -1)]
+    assert found[found.at(1, 1) - 1].label == 3
+    assert found[np.int64(1)].score == found.scores[1]
+    for place in (3, -4):
+        with pytest.raises(IndexError, match=rf"there are 3 entities, .*, got the place {place}"):
+            found[place]
+    with pytest.raises(TypeError, match="which must be a whole number, got float"):
+        found[1.0]
+
+
+def test_some_entities_as_a_map():
+    found = entity_map()
+    assert found[1:].labels.tolist() == [[0, 0, 0, 1], [0, 2, 2, 1], [0, 2, 0, 1]]
+    assert found[found.scores < 0.6].labels.tolist() == found[1:].labels.tolist()
+    assert (len(found[:0]), found[:0].labels.max(), len(found[:9])) == (0, 0, 3)
+    assert found[::2].scores.tolist() == [0.75, 0.25]
+    with pytest.raises(ValueError, match="which must have shape"):
+        found[np.array([True])]
+    with pytest.raises(TypeError, match="which must be a NumPy array of bool, got int64 array"):
+        found[np.array([0, 1])]
+
+
 def test_masks():
     assert entity_map().mask(3).tolist() == (LABELS == 3).tolist()
     for label in (0, 4, -1):
@@ -101,6 +126,18 @@ def test_cutout():
     assert cut[..., 3].tolist() == [[255, 255], [255, 0]]
     with pytest.raises(ValueError, match=r"image must have shape \[3, 4, 3\]"):
         entity_map().cutout(IMAGE[:2], 3)
+
+
+def test_the_image_as_segment_takes_it(tmp_path):
+    found, path = entity_map(), tmp_path / "a.png"
+    PIL.Image.fromarray(IMAGE).save(path)
+    for image in (path, str(path), PIL.Image.fromarray(IMAGE), IMAGE.tolist()):
+        assert found.cutout(image, 3).tolist() == found.cutout(IMAGE, 3).tolist()
+        assert found.plot(image).tolist() == found.plot(IMAGE).tolist()
+    gray = IMAGE[..., 0]
+    assert found.cutout(gray, 1).tolist() == found.cutout(np.dstack([gray] * 3), 1).tolist()
+    with pytest.raises(TypeError, match=r"image must be a path, a NumPy array, .*, got int"):
+        found.plot(5)
 
 
 def test_plot_and_notebook_picture():
@@ -153,8 +190,52 @@ def test_save(tmp_path):
     found.save(tmp_path, "in/it", ["labelme"], file_name="in/it.png")  # labelme looks from the file's own folder
     assert json.loads((tmp_path / "labelme/in/it.json").read_text())["imagePath"] == "it.png"
     assert [path.name for path in found.save(tmp_path, "b")] == ["b.png", "b.json"]
+    with pytest.raises(ValueError, match="stem must be the name of a file, got ''"):
+        entity_map().save(tmp_path, "")
     with pytest.raises(ValueError, match="formats must be one of labels, coco, panoptic, yolo, labelme, geojson, cvat"):
         found.save(tmp_path, "c", ["svg"])
     with pytest.raises(TypeError, match="formats must be a list of names, got the str 'labels'"):
         found.save(tmp_path, "c", "labels")
     assert not list(tmp_path.glob("c*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"labels": LABELS.astype(np.int64)}, TypeError, "labels must be a NumPy array of int32, got int64 array"),
+        ({"labels": LABELS[0]}, ValueError, r"labels must have shape \[H, W\], got \[4\]"),
+        ({"labels": LABELS[:, :0]}, ValueError, r"labels must have pixels, got shape \[3, 0\]"),
+        ({"labels": LABELS + np.int32(1)}, ValueError, "labels must lie in 0..3, one for each score, got 1 to 4"),
+        ({"labels": LABELS - np.int32(1)}, ValueError, "labels must lie in 0..3, one for each score, got -1 to 2"),
+        ({"scores": np.zeros(2, np.float32)}, ValueError, "labels must lie in 0..2, one for each score, got 0 to 3"),
+        ({"scores": [0.5] * 3}, TypeError, "scores must be a NumPy array of float32, got list"),
+        ({"scores": np.full(3, np.nan, np.float32)}, ValueError, "scores must be finite"),
+        ({"areas": np.array([3, 3])}, ValueError, r"areas must have shape \[3\], got \[2\]"),
+        ({"areas": np.array([3, -1, 3])}, ValueError, r"areas must lie in \[0, 13\), got -1 to 3"),
+        ({"boxes": np.zeros((3, 4))}, TypeError, "boxes must be a NumPy array of int32, got float64 array"),
+        ({"boxes": np.array([[0, 0, 2, 2], [0, 0, 5, 1], [0] * 4], np.int32)}, ValueError,
+         r"boxes\[1\] must lie in the image of 4 x 3 pixels, got \[0, 0, 5, 1\]"),
+        ({"boxes": np.array([[2, 0, 1, 2], [0] * 4, [0] * 4], np.int32)}, ValueError, r"boxes\[0\] must lie in"),
+        ({"points": np.zeros((3, 3), np.float32)}, ValueError, r"points must have shape \[3, 2\]"),
+        ({"stability": np.zeros(3)}, TypeError, "stability must be a NumPy array of float32"),
+        ({"grid": (8, 8)}, TypeError, "grid must be a MaskGrid, got tuple"),
+        ({"timings": None}, TypeError, "timings must be a dict, got NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_given_is_checked(changes, error, message):
+    with pytest.raises(error, match=message):
+        entity_map(**changes)
+
+
+def test_a_label_of_a_thousand_digits_is_refused_in_short():
+    with pytest.raises(IndexError) as refusal:
+        entity_map().mask(10**1000)
+    assert len(str(refusal.value)) < 100
+
+
+def test_image_ids():
+    for given, wanted in ((np.int64(7), 7), (7, 7), ("a", "a")):
+        assert json.loads(json.dumps(entity_map().to_coco_results(given)))[0]["image_id"] == wanted
+    for wrong in (1.5, None, True, np.array([1])):
+        with pytest.raises(TypeError, match="image_id must be a whole number, got"):
+            entity_map().to_coco_results(wrong)

@@ -270,3 +270,23 @@ def test_name_that_is_a_folder(tmp_path):
     with pytest.raises(OSError, match=r"'.*a\.png'"):
         export.write_bytes(tmp_path / "a.png", b"x")
     assert os.listdir(tmp_path) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda to: export.write_labels(to, 5), TypeError, "labels must be a NumPy array of int32, got int"),
+        (lambda to: export.write_labels(to, -np.eye(3, dtype=np.int32)), ValueError, "labels must .* be 0 or more"),
+        (lambda to: export.write_labels(to, np.zeros((0, 3), np.int32)), ValueError, "labels must have pixels"),
+        (lambda to: export.write_image(to, [1]), TypeError, "image must be a NumPy array of uint8, got list"),
+        (lambda to: export.write_image(to, np.zeros((2, 2, 2), np.uint8)), ValueError, "image must have 3 channels"),
+        (lambda to: export.write_panoptic(to, None, 1, "a.jpg"), TypeError, "entities must be an EntityMap, got None"),
+        (lambda to: export.coco_results({}, 1), TypeError, "entities must be an EntityMap, got dict"),
+        (lambda to: export.amg_records("x"), TypeError, "entities must be an EntityMap, got str"),
+        (lambda to: entity_map(blobs(4, 5, 2)).save(to.parent, 5), TypeError, "stem must be a str, got int"),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path, call, error, message):
+    with pytest.raises(error, match=message):
+        call(tmp_path / "a.png")
+    assert not any(tmp_path.iterdir())

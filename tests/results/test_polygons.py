@@ -74,7 +74,7 @@ def test_exact_at_tolerance_0(masks):
 
 @pytest.mark.parametrize("tolerance", [1.0, 2.0])
 def test_simplified_stays_close(rng, tolerance):
-    for mask in blobs(rng, 60, (90, 120)):
+    for mask in blobs(rng, 32, (90, 120)):
         exact, found = polygons(mask, 0), polygons(mask, tolerance)
         assert len(found) == len(exact)
         assert sum(len(outer) for outer, _ in found) <= sum(len(outer) for outer, _ in exact)

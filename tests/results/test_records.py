@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from entity_maps import blobs, entity_map
 
+from esam_fast import records
 from esam_fast.records import to_fiftyone, to_supervision
 
 ENTITIES = entity_map(blobs(40, 60, 5))
@@ -66,3 +67,9 @@ def test_codes_are_refused(convert: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setitem(sys.modules, name, SimpleNamespace())
     with pytest.raises(TypeError, match="records must be of output_mode 'binary_mask', got a segmentation of dict"):
         convert([RECORDS[0] | {"segmentation": {"size": [40, 60], "counts": "x"}}])
+
+
+@pytest.mark.parametrize("record", [5, {}, {"segmentation": np.ones((2, 2), np.bool_)}])
+def test_what_is_no_record_is_refused(record: Any) -> None:
+    with pytest.raises(TypeError, match="records must be of SamAutomaticMaskGenerator, with"):
+        records.to_transformers([record])

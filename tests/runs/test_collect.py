@@ -42,10 +42,25 @@ def test_coco_json_equals_the_label_maps(segment):
     assert coco.loadCats(coco.getCatIds())[0]["name"] == "entity"
 
 
-def test_a_run_is_its_own_truth(segment):
-    segment()
+def test_panoptic_json_in_cocos_layout(segment):
+    segment(outputs=Outputs(("panoptic",), overlay=False))
+    assert collect("out").made == [Path("out/panoptic.json")]
+    found = json.loads(Path("out/panoptic.json").read_text())
+    assert [(image["id"], image["file_name"]) for image in found["images"]] == list(enumerate(ALL, start=1))
+    assert [(one["image_id"], one["file_name"]) for one in found["annotations"]] == list(enumerate(ALL, start=1))
+    for one in found["annotations"]:
+        digits = np.asarray(Image.open(Path("out/panoptic", one["file_name"]))).astype(int)
+        labels, areas = np.unique(digits @ [1, 256, 65536], return_counts=True)
+        told = {segment["id"]: segment["area"] for segment in one["segments_info"]}
+        assert told == {label: area for label, area in zip(labels.tolist(), areas.tolist(), strict=True) if label}
+    assert [(kind["id"], kind["isthing"]) for kind in found["categories"]] == [(1, 1)]
+
+
+@pytest.mark.parametrize("truth", ["coco", "panoptic"])
+def test_a_run_is_its_own_truth(segment, truth):
+    segment(outputs=Outputs(("labels", "coco", "panoptic")))
     collect("out")
-    command = ["eval", "--annotations", "out/coco.json", "--results", "out", "--json", "numbers.json"]
+    command = ["eval", "--annotations", f"out/{truth}.json", "--results", "out", "--json", "numbers.json"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 0, done.output
     assert json.loads(Path("numbers.json").read_text())["AP"] == pytest.approx(100)
@@ -116,6 +131,15 @@ def test_files_that_are_missing_or_damaged_are_told(segment):
     found = collect("out")
     assert found.missing[0] == f"{Path('out/a.json')}: No such file or directory"
     assert found.missing[1].startswith(f"{Path('out/b.json')}: not JSON: ")
+    assert len(COCO("out/coco.json").imgs) == 4
+
+
+@pytest.mark.parametrize("content", ["5", "[5]", '{"a": 1}', '[{"score": 1e999}]', "[" * 900 + "]" * 900])
+def test_records_that_are_none_are_told(segment, content):
+    segment()
+    Path("out/a.json").write_text(content)
+    found = collect("out")
+    assert [line.partition(":")[0] for line in found.missing] == [str(Path("out/a.json"))]
     assert len(COCO("out/coco.json").imgs) == 4
 
 

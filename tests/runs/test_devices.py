@@ -98,8 +98,11 @@ def test_warnings_are_handed_over(jobs):
     assert "05.png: nearly black" in told[0]
 
 
-def test_devices_that_cannot_be(jobs):
+def test_devices_that_cannot_be(jobs, capfd):
     with pytest.raises(DeviceError, match="device bogus: device must be "):
         Devices([Load("cpu", "regions"), Load("bogus", "regions")])
+    with pytest.raises(DeviceError, match="device bogus: device must be "):
+        Devices([Load("bogus", "regions")] * 3)
+    assert capfd.readouterr().err == ""  # the others end quietly
     with pytest.raises(DeviceError, match="the same results, got different segmenters or weights"):
         Devices([Quick("a"), Other("b")], Settings())

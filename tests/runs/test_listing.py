@@ -140,7 +140,8 @@ def test_a_list_that_is_not_there(tree):
 
 @pytest.mark.parametrize("text", ["https://example.org/a.jpg", "s3://bucket/a", "file:///tmp/a.jpg"])
 def test_addresses_are_refused(tree, text):
-    assert found(text)[1] == [f"{text}: expected a file or a folder, got an address; download it first"]
+    refused = "expected a file or a folder, got an address; download it first, or use esam_fast.cluster"
+    assert found(text)[1] == [f"{text}: {refused}"]
 
 
 def test_about_how_many(tree):

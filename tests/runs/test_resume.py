@@ -178,8 +178,10 @@ def test_a_run_that_has_ended_says_so_until_the_next_one_begins(segment):
     run = json.loads(Path("out/run.json").read_text())["hash"]
     assert manifests.last_line(path) == {"run": run, "ended": manifests.last_line(path)["ended"]}
     assert manifests.last_line(path)["ended"] >= lines()[-1]["time"]
-    with pytest.raises(Conflict):
-        segment(**OTHERS["config"])  # begins nothing
+    for shard in (None, Shard(0, 2)):
+        with pytest.raises(Conflict):
+            segment(**OTHERS["config"], shard=shard)  # begins nothing
+    assert len(manifests.all_in("out")) == 1
     assert "ended" in manifests.last_line(path)
     Manifest("out", made_by(Esam(Painted(), CONFIG))).close()
     assert "ended" not in manifests.last_line(path)
@@ -187,7 +189,9 @@ def test_a_run_that_has_ended_says_so_until_the_next_one_begins(segment):
     assert [("ended" in json.loads(line)) for line in path.read_text().splitlines()] == [False] * 4 + [True]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"[]\n", b'{"ended": "now"}\n', b'{"ended": 1.0}', b"x" * 100_000 + b"\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"[]\n", b'{"ended": "now"}\n', b'{"ended": 1.0}', b"x" * 100_000 + b"\n"]
+)
 def test_last_lines_that_no_run_wrote(tmp_path, content):
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(content)
@@ -210,12 +214,15 @@ def test_lines_of_others_are_passed_over(segment):
         {"mtime_ns": None}, {"width": [1]}, {"seconds": "1"}, {"covered": 10**400}, {"timings": []},
         {"timings": {"total": "1"}}, {"outputs": 5}, {"outputs": ["a"]},
         {"outputs": {"coco": "a.json"}}, {"outputs": {"coco": [5]}}, {"error": 5}, {"error": "", "outputs": 5},
+        {"covered": float("inf")}, {"time": float("nan")}, {"more": json.loads("[" * 900 + "]" * 900)},
     ],
 )  # fmt: skip
 def test_a_line_with_rubbish_is_passed_over(segment, change):
     segment()
     path = Path("out/manifest.jsonl")
-    path.write_text(path.read_text() + json.dumps({**lines()[0], "time": 1e12, **change}) + "\n")
+    path.write_text(
+        path.read_text() + json.dumps({**lines()[0], "time": 1e12, **change}).replace("Infinity", "1e999") + "\n"
+    )
     assert segment() == []
     assert collect("out").missing == []
 

@@ -173,14 +173,14 @@ def test_the_same_points_on_another_image(asked: Any) -> None:
     segmenter, embedding, points = asked
     first = segmenter.masks(embedding, points)
     placed = embedding.frame.points(points).tobytes()
-    start = segmenter._decoder._starts[placed]
+    start = segmenter._decoder._remembered[placed]
     other = segmenter.embed(photo(150, 220, seed=9))
     assert not np.array_equal(segmenter.masks(other, points).scores, first.scores)
     assert np.array_equal(segmenter.masks(embedding, points).scores, first.scores)
-    assert segmenter._decoder._starts[placed] is start  # made once
+    assert segmenter._decoder._remembered[placed] is start  # made once
     for n in range(1, 6):
         segmenter.masks(embedding, points[:n])
-    assert len(segmenter._decoder._starts) == 3  # the last ones
+    assert len(segmenter._decoder._remembered) == 3  # the last ones
 
 
 def test_out_of_memory_halves_the_chunk_and_goes_on(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:

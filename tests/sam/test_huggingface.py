@@ -180,6 +180,7 @@ def test_other_forms_of_the_same_weights(tmp_path: Path, form: str, monkeypatch:
         ({"vision_config": {"hidden_size": "768"}}, "hidden_size: expected another type, got '768'"),
         ({"vision_config": {"mlp_ratio": 10**400}}, "mlp_ratio: expected a positive number"),
         ({"vision_config": {"num_attention_heads": 7}}, "do not fit"),
+        ({"prompt_encoder_config": {"image_size": 64}}, "prompt_encoder_config: image_size: expected 128, got '64'"),
         ({"mask_decoder_config": {"num_attention_heads": 7}}, r"config\.json describes no SAM"),
         ({"vision_config": {"num_hidden_layers": 3}}, r"not a checkpoint of vit_b: \d+ tensors do not fit"),
     ],
@@ -203,9 +204,14 @@ def test_configs_that_do_not_fit(tmp_path: Path, change: dict[str, Any], message
 def test_folders_without_a_weight_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"is a folder without weights: expected model\.safetensors or pytorch_"):
         load_segmenter("auto", checkpoint=tmp_path)
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(WeightsError, match=r"several files: save them as one \(max_shard_size='10GB'\)"):
-        load_segmenter("vit_b", checkpoint=tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match="holds an adapter alone: merge it into its model, and save that"):
+        load_segmenter("auto", checkpoint=tmp_path)
+    for name in ("pytorch_model.bin.index.json", "model.safetensors.index.json"):
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(WeightsError, match=r"several files: save them as one \(max_shard_size='10GB'\)"):
+            load_segmenter("vit_b", checkpoint=tmp_path)
+        (tmp_path / name).unlink()
 
 
 def test_safetensors_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +235,12 @@ def test_objects_that_are_not_as_transformers_made_them() -> None:
     embedding.positional_embedding = torch.nn.Parameter(embedding.positional_embedding.detach() + 1)
     with pytest.raises(ValueError, match="SamModel has one position encoding for images and another for points"):
         SamSegmenter(apart)
+    other = small_model()
+    other.config.vision_config.num_hidden_layers = 3
+    with pytest.raises(
+        ValueError, match=r"SamModel is no SAM by its config: \d+ tensors do not fit, image_encoder\.bl"
+    ):
+        SamSegmenter(other)
     other = small_model()
     other.config.model_type = "sam_hq"
     with pytest.raises(TypeError, match=r"sam must be a SamModel .*, got SamModel of type 'sam_hq'"):

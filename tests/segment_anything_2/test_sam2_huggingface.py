@@ -181,6 +181,7 @@ def test_what_sam2_cannot_run_is_refused(model: Any) -> None:
         ("vision_config.backbone_config", "layer_norm_eps", 0.01),
         ("vision_config.backbone_config", "num_attention_heads_per_stage", [1, 2, 2, 4]),
         ("vision_config.backbone_config", "patch_stride", [2, 2]),
+        ("vision_config", "num_feature_levels", 4),
         ("mask_decoder_config", "num_attention_heads", 4),
     ],
 )

@@ -37,7 +37,7 @@ const canvasOf = (k, name) => byId(`side-${"ab"[k]}`).querySelector(`.${name}`);
 
 function group(kind, entries) {
   const box = make("details", "", { class: `group ${kind}` });
-  box.open = kind !== "kept";
+  box.open = kind !== "kept" && entries.length > 0;
   box.append(make("summary", `${entries.length} ${WORDS[kind]}`));
   const list = make("ol", "", { class: "rows" });
   for (const entry of entries) {

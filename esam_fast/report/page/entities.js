@@ -5,7 +5,7 @@
 
 function setLimits() {
   const { scores } = viewer.data;
-  const least = Math.floor(100 * Math.min(1, ...scores));
+  const least = scores.length ? Math.floor(100 * Math.min(1, ...scores)) : 0;
   byId("score").min = least;
   byId("score").max = Math.ceil(100 * Math.max(0, ...scores)) || 100;
   byId("score").value = least;

@@ -28,7 +28,7 @@ function showCards() {
 }
 
 function card(image) {
-  const link = make("a", "", { href: `#${image.key}`, title: image.name });
+  const link = make("a", "", { href: `#${image.key}` });
   const size = { width: image.thumb[0], height: image.thumb[1] };
   link.append(
     make("img", "", { loading: "lazy", alt: "", src: `report/images/${image.key}_thumb.jpg`, ...size }),

@@ -121,19 +121,23 @@ function repaint() {
       paint(canvas, layer, (label) => (changing(layer) && !marked.has(label) ? share * FAINT : share));
     }
   }
+  drawMarks();
   drawOutline();
 }
 
-// What the stage changed, or the entity that is hovered over and the one that is selected.
-function drawOutline() {
+// What the stage changed.
+function drawMarks() {
   const layer = viewer.layers[viewer.at];
+  const colours = new Map();
+  for (const [word, labels] of Object.entries(layer?.changed ?? {}))
+    for (const label of labels) colours.set(label, viewer.data.marks[word]);
+  outline(byId("marks"), layer ?? final(), (label) => colours.get(label) ?? null);
+}
+
+// The entity that is hovered over and the one that is selected.
+function drawOutline() {
   const chosen = (label) => (label === viewer.selected || label === viewer.hovered ? ACCENT : null);
-  if (layer !== null && changing(layer) && viewer.selected === 0) {
-    const colours = new Map();
-    for (const [word, labels] of Object.entries(layer.changed))
-      for (const label of labels) colours.set(label, viewer.data.marks[word]);
-    outline(byId("outline"), layer, (label) => colours.get(label) ?? null);
-  } else outline(byId("outline"), final(), chosen);
+  outline(byId("outline"), final(), chosen);
 }
 
 function showLegend() {

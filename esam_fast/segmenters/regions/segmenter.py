@@ -138,7 +138,7 @@ def _nearest(n: int, m: int) -> Int:
     return np.floor((np.arange(n) + 0.5) * m / n).astype(np.int64)
 
 
-def _holds(rank: NDArray[np.int32], first: Any, last: Any) -> NDArray[np.bool_]:
+def _holds(rank: NDArray[np.int32], first: Int | np.int64, last: Int | np.int64) -> NDArray[np.bool_]:
     return (rank >= first) & (rank < last)
 
 

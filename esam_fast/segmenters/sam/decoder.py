@@ -20,7 +20,7 @@ from esam_fast.segmenters.sam.upscaling import UpscaledImage, Upscaling
 Read = Callable[[Tensor, Int], None]  # takes logits float32 [k, K, 4h, 4w], valid during the call, of prompts int64 [k]
 
 
-_STARTS = 3
+_REMEMBERED = 3  # sets of points: MMG's, and what an image adds
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class DecoderImage:
 
 
 @dataclass(frozen=True)
-class _Start:
-    """What point prompts are before they meet an image."""
+class _Tokens:
+    """Point prompts in the transformer, up to the first attention to the image: the same for every image."""
 
     tokens: Tensor  # [N, T, C]
     queries: Tensor  # [N, T, C], after the first self-attention
@@ -82,13 +82,14 @@ class FoldedDecoder:
         iou = len(tokens)
         tokens += [official.iou_token, official.mask_tokens]
         self._output_tokens = torch.cat([token.weight for token in tokens])  # [T - 2, C]
-        self._asked = [iou, *range(iou + 2, iou + 2 + self._masks)]  # IoU and masks, not the single mask
+        # The tokens that are read at the end: IoU, and the masks without the single one.
+        self._outputs = [iou, *range(iou + 2, iou + 2 + self._masks)]
         self._upscaling = Upscaling(official.output_upscaling, dtype)
         self._shape, self._device = prompts.shape, device
         self._at_once = device.type != "cpu"  # a chunk's prompts; else one after the other, each in the cache
         self._dtype = dtype if self._at_once and dtype == torch.bfloat16 else torch.float32
         self._chunks = Chunks(device, self._space, prompt_bytes=self._shape[0] * self._shape[1] * 16384)
-        self._starts: dict[bytes, _Start] = {}  # of the points asked last: the same grid comes with every image
+        self._remembered: dict[bytes, _Tokens] = {}  # of the points asked last: the same grid comes with every image
 
     def prepare(self, embedding: Tensor, extras: Any = None) -> DecoderImage:
         """This decoder's part of an image embedding float32 [1, C, h, w], and of SAM 2's fine levels."""
@@ -126,11 +127,11 @@ class FoldedDecoder:
         """
         if not len(points):
             return np.empty((0, self._masks), np.float32)
-        start = self._start(points.tobytes())
+        tokens = self._tokens(points.tobytes())
         rows = self._shape[0] if rows is None else rows
 
         def work(indices: Int, count: int, space: _Space) -> Float:
-            answers = self._transform(image, start, torch.from_numpy(indices), count, space.keys)
+            answers = self._transform(image, tokens, torch.from_numpy(indices), count, space.keys)
             scores = self._official.iou_prediction_head(answers[:, 0])[:count, 1:].cpu().numpy()
             chosen = np.arange(count) if min_score is None else passing(scores, min_score)
             if len(chosen):
@@ -140,45 +141,45 @@ class FoldedDecoder:
         return np.concatenate(self._chunks.map(work, len(points)))
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "_starts": {}}
+        return {**vars(self), "_remembered": {}}
 
-    def _start(self, points: bytes) -> _Start:
-        start = self._starts.get(points)
-        if start is None:
-            start = self._make_start(points)
-            self._starts = dict([*self._starts.items(), (points, start)][-_STARTS:])
-        return start
+    def _tokens(self, points: bytes) -> _Tokens:
+        tokens = self._remembered.get(points)
+        if tokens is None:
+            tokens = self._make_tokens(points)
+            self._remembered = dict([*self._remembered.items(), (points, tokens)][-_REMEMBERED:])
+        return tokens
 
-    def _make_start(self, points: bytes) -> _Start:
+    def _make_tokens(self, points: bytes) -> _Tokens:
         placed, size = np.frombuffer(points).reshape(-1, 2), self._chunks.size
         parts = []
         for i in range(0, len(placed), size):  # in one fixed shape, as everything that a prompt goes through
             sparse = self._prompts.points(placed[filled(i, size, len(placed))])  # [size, 2, C]
             tokens = torch.cat([self._output_tokens.expand(size, -1, -1), sparse], 1)
-            parts.append((tokens, *self._ask(self._transformer.layers[0], tokens, tokens)))
-        return _Start(*(torch.cat(each)[: len(placed)] for each in zip(*parts, strict=True)))
+            parts.append((tokens, *self._self_attention(self._transformer.layers[0], tokens, tokens)))
+        return _Tokens(*(torch.cat(each)[: len(placed)] for each in zip(*parts, strict=True)))
 
-    def _transform(self, image: DecoderImage, start: _Start, indices: Tensor, count: int, keys: Keys) -> Tensor:
-        """The transformer for the prompts at `indices` [B]: the output tokens that are asked for, [B, 1 + K, C]."""
-        tokens, queries, vectors = start.tokens[indices], start.queries[indices], start.vectors[indices]
+    def _transform(self, image: DecoderImage, prompts: _Tokens, indices: Tensor, count: int, keys: Keys) -> Tensor:
+        """The transformer for the prompts at `indices` [B]: the output tokens that are read, [B, 1 + K, C]."""
+        tokens, queries, vectors = prompts.tokens[indices], prompts.queries[indices], prompts.vectors[indices]
         keys.begin(count)
         for i, (part, layer) in enumerate(zip(image.layers, self._transformer.layers, strict=True)):
             if i:
-                queries, vectors = self._ask(layer, queries, tokens)
+                queries, vectors = self._self_attention(layer, queries, tokens)
             gathered = keys.token_to_image(part.token_to_image, part.values, vectors)
             queries = layer.norm2(queries + layer.cross_attn_token_to_image.out_proj(gathered))
             queries = layer.norm3(queries + layer.mlp(queries))
             to_token = layer.cross_attn_image_to_token
             vectors, values = self._scaled(to_token.k_proj(queries + tokens)), self._split(to_token.v_proj(queries))
             keys.image_to_token(part.image_to_token, part.norm, vectors, values)
-        queries, tokens = queries[:, self._asked], tokens[:, self._asked]
+        queries, tokens = queries[:, self._outputs], tokens[:, self._outputs]
         last = self._transformer.final_attn_token_to_image
         vectors = self._scaled(last.q_proj(queries + tokens))
         gathered = keys.token_to_image(image.token_to_image, image.values, vectors)
         return self._transformer.norm_final_attn(queries + last.out_proj(gathered))
 
-    def _ask(self, layer: nn.Module, queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """A layer's self-attention: the queries [B, T, C] after it, and their vectors [B, H, T, d] for the image."""
+    def _self_attention(self, layer: nn.Module, queries: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The queries [B, T, C] after a layer's self-attention, and their vectors [B, H, T, d] for token_to_image."""
         if layer.skip_first_layer_pe:
             queries = layer.self_attn(q=queries, k=queries, v=queries)
         else:

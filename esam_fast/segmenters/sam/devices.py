@@ -7,33 +7,20 @@ from typing import Any
 
 import torch
 
+from esam_fast import _arrays
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def resolve_device(name: str) -> torch.device:
+def resolve_device(name: Any) -> torch.device:
     """The device of this name; "auto": a GPU if there is one.
 
     Raises:
-        ValueError: torch knows no such device, or it is not here.
+        TypeError, ValueError: see `_arrays.named`.
     """
-    if name == "auto":
+    if isinstance(name, str) and name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be 'auto' or a device of torch, got {name!r}") from error
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"device {name!r} is not available: torch finds no GPU")
-        if device.index is None:
-            device = torch.device("cuda", torch.cuda.current_device())
-    try:
-        torch.empty(1, device=device)
-    except Exception as error:  # each backend has its own way to say that it is not here
-        raise ValueError(f"device {name!r} is not available: torch cannot use it here") from error
-    if device.type == "meta":
-        raise ValueError(f"device {name!r} is not available: it holds no values")
-    return device
+    return _arrays.named(name)
 
 
 def resolve_dtype(name: str, device: torch.device) -> torch.dtype:

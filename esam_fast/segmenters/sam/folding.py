@@ -74,6 +74,7 @@ class ImageSide:
         return Norm(centred, norm.weight, across, features.square().sum(0), norm.eps)
 
     def keep(self, tensor: Tensor) -> Tensor:
+        """In the dtype of what is kept for the image."""
         return tensor.to(self.dtype).contiguous()
 
     def _split(self, linear: nn.Linear) -> tuple[Tensor, Tensor]:

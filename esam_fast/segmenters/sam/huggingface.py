@@ -12,7 +12,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 
 from esam_fast import weights
-from esam_fast.segmenters.sam.recognise import check_unchanged
+from esam_fast.segmenters.sam.recognise import check_unchanged, misfits
 from esam_fast.weights.huggingface import SAM_NAMES
 
 _MOST = 65536  # of any number in a config
@@ -38,10 +38,9 @@ def converted(model: Any) -> nn.Module:
     check_unchanged(model, "sam must be transformers' SamModel")
     sam = build(model.config.to_dict(), f"{name}.config")
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
-    try:
-        sam.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        raise ValueError(f"{name} does not fit its own config: {' '.join(str(error).split())[:200]}") from error
+    if wrong := misfits(state, sam.state_dict()):
+        raise ValueError(f"{name} is no SAM by its config: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one")
+    sam.load_state_dict(state, assign=True)
     return sam
 
 
@@ -92,6 +91,7 @@ def build(config: Mapping[str, Any], where: object) -> nn.Module:
     vision.expect("hidden_act", "gelu")
     decoder.expect("hidden_act", "relu")
     side, patch = vision.whole("image_size", 1024), vision.whole("patch_size", 16)
+    prompts.expect("image_size", side)
     width, channels = vision.whole("hidden_size", 768), vision.whole("output_channels", 256)
     mlp = vision.whole("mlp_dim", int(width * vision.real("mlp_ratio", 4.0)))
     encoder = {
@@ -159,8 +159,8 @@ class _Section:
             raise self._wrong(name, "a positive number", value)
         return float(value)
 
-    def expect(self, name: str, only: str) -> None:
-        value = self.value(name, str, only)
+    def expect(self, name: str, only: str | int) -> None:
+        value = self.value(name, type(only), only)
         if value != only:
             raise self._wrong(name, repr(only), value)
 

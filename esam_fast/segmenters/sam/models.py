@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from esam_fast import _check, weights
 from esam_fast.segmenters.sam import huggingface
 from esam_fast.segmenters.sam.devices import resolve_device
+from esam_fast.segmenters.sam.recognise import misfits
 from esam_fast.segmenters.sam.segmenter import SamSegmenter
 
 MEMORY = Path("/proc/meminfo")
@@ -36,7 +37,6 @@ def load_sam(
     device: str = "auto",
     dtype: str = "auto",
     *,
-    compiled: bool = False,
     backend: str | None = None,
 ) -> SamSegmenter:
     """The segmenter for an official model.
@@ -46,7 +46,7 @@ def load_sam(
         checkpoint: its file, .pth or .safetensors, or a folder as transformers' `save_pretrained` writes it. Nothing
             that a .pth may hold is run. The tensors' names tell whose they are; of transformers', a config.json
             beside them says how many layers and heads there are.
-        device, dtype, compiled, backend: see `SamSegmenter`.
+        device, dtype, backend: see `SamSegmenter`.
 
     Raises:
         ValueError: unknown model, device or dtype; or (WeightsError) the file is not a whole checkpoint of the model.
@@ -67,7 +67,7 @@ def load_sam(
     if theirs and config is None:
         huggingface.set_eps(sam)
     load_weights(sam, state, model, path)
-    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", compiled=compiled, owned=True, backend=backend)
+    segmenter = SamSegmenter(sam, device, dtype, name=f"sam:{model}", owned=True, backend=backend)
     segmenter.checkpoint = path
     return segmenter
 
@@ -205,10 +205,8 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
     """
     if WIDTH in state and weights.MODELS[model].family == "sam":
         weights.check_width(path, model, _width(state))
-    expected = {name: tensor.shape for name, tensor in sam.state_dict().items()}
-    wrong = [name for name, shape in expected.items() if name not in state or not _fits(state[name], shape)]
-    wrong += [name for name in state if name not in expected]
-    if wrong:
+    expected = sam.state_dict()
+    if wrong := misfits(state, expected):
         raise weights.WeightsError(
             f"{path} is not a checkpoint of {model}: {len(wrong)} tensors do not fit, {wrong[0][:80]} for one"
         )
@@ -218,9 +216,3 @@ def load_weights(sam: nn.Module, state: dict[str, Tensor], model: str, path: str
 def _width(state: dict[str, Tensor]) -> int:
     """Channels of the image encoder; 0: not told."""
     return state[WIDTH].shape[0] if WIDTH in state and state[WIDTH].dim() else 0
-
-
-def _fits(tensor: Tensor, shape: torch.Size) -> bool:
-    """Whether it is of this shape, and numbers in memory one after the other."""
-    plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-    return tensor.shape == shape and plain and tensor.is_floating_point()

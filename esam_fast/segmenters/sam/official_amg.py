@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from torchvision.ops import batched_nms, box_area
 
 from esam_fast import rle
+from esam_fast.records import Record
 
 Box = tuple[int, int, int, int]  # x0 y0 x1 y1, half-open
 Decode = Callable[[NDArray[np.float64]], tuple[Tensor, Tensor]]
@@ -110,7 +110,7 @@ def point_grid(n: int) -> NDArray[np.float64]:
 
 
 @torch.inference_mode()
-def generate(image: NDArray[np.uint8], embed: Embed, plane: Plane, settings: AmgSettings) -> list[dict[str, Any]]:
+def generate(image: NDArray[np.uint8], embed: Embed, plane: Plane, settings: AmgSettings) -> list[Record]:
     """The official generator's records, their segmentations as run lengths (see `esam_fast.rle`).
 
     Args:
@@ -281,6 +281,6 @@ def _without_small(mask: NDArray[np.bool_], least: int, *, holes: bool) -> tuple
     return ~small[regions], True
 
 
-def _xywh(box: Tensor) -> list[Any]:
+def _xywh(box: Tensor) -> list[float]:
     x0, y0, x1, y1 = box.tolist()
     return [x0, y0, x1 - x0, y1 - y0]

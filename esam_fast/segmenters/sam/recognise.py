@@ -1,13 +1,17 @@
-"""Is a module the official one? Its classes may come from a copy of the package, but must compile to the same code."""
+"""Is a module the official one, and do tensors fit it?
+
+Its classes may come from a copy of the package, but must compile to the same code.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
+import torch
 from segment_anything.modeling import common, image_encoder, mask_decoder, transformer
-from torch import nn
+from torch import Tensor, nn
 
 # Parts that hold no decisions of their own: exactly these classes, no subclasses.
 _PLAIN = (
@@ -118,3 +122,14 @@ def _essence(code: CodeType, doc: str | None = None) -> tuple[Any, ...]:
         if value != doc or doc is None
     )
     return code.co_code, code.co_names, code.co_varnames, constants
+
+
+def misfits(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that are missing, too many, of another shape, or not plain floating-point numbers in memory."""
+    wrong = [name for name, value in expected.items() if name not in state or not _fits(state[name], value.shape)]
+    return wrong + [name for name in state if name not in expected]
+
+
+def _fits(tensor: Tensor, shape: torch.Size) -> bool:
+    plain = tensor.layout == torch.strided and tensor.device.type != "meta" and not tensor.is_quantized
+    return tensor.shape == shape and plain and tensor.is_floating_point()

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from esam_fast import _arrays, _backend, _check
+from esam_fast._arrays import Array
 from esam_fast.masks import Float, Int, MaskGrid, PackedMasks, PointMasks, words_per_mask
 from esam_fast.ops import pack_logits
+from esam_fast.records import Record
 from esam_fast.segmenters.sam import devices, huggingface, official_amg
 from esam_fast.segmenters.sam.decoder import DecoderImage, FoldedDecoder, Read
 from esam_fast.segmenters.sam.encoder import ForeignEncoder, VitEncoder
@@ -148,7 +150,7 @@ class SamSegmenter:
         points = _check.finite("points", points, ("N", 2))
         grid, n = embedding.grid, len(points)
         shape = n, _LEVELS, words_per_mask(grid.shape)
-        words: Any = np.zeros(shape, np.uint64)
+        words: Array = np.zeros(shape, np.uint64)
         if not self._on_host:
             words = torch.zeros(shape, dtype=torch.int64, device=self.device)
         area, box = np.zeros((n, _LEVELS), np.int64), np.zeros((n, _LEVELS, 4), np.int32)
@@ -172,7 +174,7 @@ class SamSegmenter:
         masks = PackedMasks._unchecked(words.reshape(-1, shape[2]), area.ravel(), box.reshape(-1, 4), grid.shape)
         return PointMasks(masks, np.take_along_axis(scores, order, 1), stability, order.astype(np.int8))
 
-    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Any:
+    def logits(self, embedding: SamEmbedding, points: Float, channels: NDArray[np.int8]) -> Array:
         """Mask logits float32 [N, grid.height, grid.width] of one of the model's outputs for each point.
 
         NumPy, or a tensor on the segmenter's CUDA device if it has one.
@@ -206,7 +208,7 @@ class SamSegmenter:
         logits = [logits for _, logits in outputs] or [torch.empty(0, scores.shape[1], *embedding.grid.shape)]
         return torch.cat(logits).to(self.device), torch.from_numpy(scores).to(self.device)
 
-    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[dict[str, Any]]:
+    def official_records(self, image: NDArray[np.uint8], settings: AmgSettings) -> list[Record]:
         """The records of the model's own automatic mask generator; see `official_amg.generate`."""
         return official_amg.generate(image, self._decoding, Plane(self.side, self.threshold), settings)
 
@@ -227,7 +229,7 @@ class SamSegmenter:
 
         return decode
 
-    def _handed_out(self, tensor: Tensor) -> Any:
+    def _handed_out(self, tensor: Tensor) -> Array:
         """What callers get: a tensor on a CUDA device, where it stays, and NumPy's array of any other."""
         return tensor.cpu().numpy() if self._on_host else tensor
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from esam_fast import weights
 from esam_fast.segmenters.sam import huggingface as sam
-from esam_fast.segmenters.sam.recognise import check_unchanged
+from esam_fast.segmenters.sam.recognise import check_unchanged, misfits
 from esam_fast.weights.huggingface import COMMON_NAMES
 
 IMAGE_PARTS = ("image_encoder.", "sam_prompt_encoder.", "sam_mask_decoder.", "no_mem_embed")  # the others are for video
@@ -32,13 +32,14 @@ _NECK = re.compile(r"(\.neck\.convs\.\d+)\.")
 _POINTS = "sam_prompt_encoder.point_embed.weight"  # [4, C]; sam2 has four of [1, C]
 _TRUNK = "vision_config.backbone_config"
 # What sam2 has no argument for, and no tensor's shape tells.
-_FIXED = {
+_FIXED: dict[str, Any] = {
     f"{_TRUNK}.hidden_act": "gelu",
     f"{_TRUNK}.layer_norm_eps": 1e-6,
     f"{_TRUNK}.patch_stride": [4, 4],
     f"{_TRUNK}.patch_padding": [3, 3],
     "vision_config.fpn_stride": 1,
     "vision_config.fpn_padding": 0,
+    "vision_config.num_feature_levels": 3,
     "mask_decoder_config.num_attention_heads": 8,
 }
 
@@ -62,9 +63,9 @@ def converted(model: Any) -> nn.Module:
     state = official_state({name: value.detach().clone() for name, value in model.state_dict().items()}, name)
     try:
         sam2 = _build(model.config)
-        expected = {name for name in sam2.state_dict() if name.startswith(IMAGE_PARTS)}
-        if wrong := expected ^ state.keys():
-            raise ValueError(f"{len(wrong)} tensors are too many or too few, {min(wrong)} for one")
+        expected = {name: value for name, value in sam2.state_dict().items() if name.startswith(IMAGE_PARTS)}
+        if wrong := misfits(state, expected):
+            raise ValueError(f"{len(wrong)} tensors do not fit, {wrong[0][:80]} for one")
         sam2.load_state_dict(state, strict=False, assign=True)
     except Exception as error:  # numbers that do not go together fail wherever they meet
         text = " ".join(str(error).split())[:200]
@@ -105,7 +106,6 @@ def check_config(config: Mapping[str, Any], official: Any, where: object) -> Non
         f"{_TRUNK}.query_stride": list(trunk.q_stride),
         f"{_TRUNK}.num_query_pool_stages": len(trunk.q_pool_blocks),
         "vision_config.fpn_top_down_levels": list(neck.fpn_top_down_levels),
-        "vision_config.num_feature_levels": len(neck.convs) - official.image_encoder.scalp,
     }
     if wrong := _other_value(config, of_this_model | _FIXED):
         raise weights.WeightsError(
@@ -149,7 +149,7 @@ def _build(config: Any) -> nn.Module:
         fpn_top_down_levels=list(vision.fpn_top_down_levels),
         fpn_interp_model="nearest",
     )
-    scalp = len(vision.backbone_channel_list) - vision.num_feature_levels
+    scalp = len(vision.backbone_channel_list) - _FIXED["vision_config.num_feature_levels"]
     return SAM2Base(
         ImageEncoder(hiera, neck, scalp),
         None,

@@ -1,4 +1,4 @@
-"""An error in one line, for a manifest and a terminal."""
+"""An error in one line, for a journal, a manifest and a terminal."""
 
 from __future__ import annotations
 
