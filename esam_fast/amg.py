@@ -74,15 +74,8 @@ class EsamMaskGenerator:
         TypeError, ValueError: an argument that cannot be used; the message names it.
     """
 
-    __slots__ = (
-        "_esam",
-        "_predictor",
-        "_sam",
-        "_settings",
-        "mode",
-        "output_mode",
-        "segmenter",
-    )  # setting another one is an error
+    # Setting another attribute, as the official generators have, would change nothing: it is an error.
+    __slots__ = ("__weakref__", "_esam", "_predictor", "_sam", "_settings", "mode", "output_mode", "segmenter")
 
     def __init__(
         self,
@@ -230,9 +223,9 @@ def _object_maps(esam: Esam, image: NDArray[np.uint8]) -> Iterator[EntityMap]:
     config, backend = esam.config, esam.backend
     session = Session(esam.segmenter, image, backend)
     points = session.grid.point_grid(config.mmg.points_per_side)
-    floors = thresholds(esam.segmenter, config.mmg)
-    answer = session.ask(points, min_score=floors[0])
-    objects = mmg.object_level(answer, points, config.mmg, *floors, backend=backend)
+    required = thresholds(esam.segmenter, config.mmg)
+    answer = session.ask(points, min_score=required.score)
+    objects = mmg.object_level(answer, points, config.mmg, required, backend=backend)
     for one, plane in session.planes(objects):
         labels, areas, boxes = draw.label_map(plane, session.grid, config.min_region_area, backend=backend)
         if areas[0]:

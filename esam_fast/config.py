@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from esam_fast import _check
 from esam_fast._limits import MAX_FLOAT32, MAX_MASKS, MAX_NEIGHBOURS, MAX_PLANE_PIXELS, MAX_POINTS_PER_SIDE, MAX_SIGMA
@@ -167,6 +167,18 @@ class EsamConfig(_Checked):
     superpixels: SuperpixelConfig = field(default_factory=SuperpixelConfig)
     min_area: int = _whole(16, least=0, most=MAX_PLANE_PIXELS)
     min_region_area: int = _whole(0, least=0, most=MAX_PLANE_PIXELS)
+
+
+class Thresholds(NamedTuple):
+    """What a mask must reach, or it is dropped; None: anything will do.
+
+    Attributes:
+        score: its predicted IoU.
+        stability: its stability score.
+    """
+
+    score: float | None
+    stability: float | None
 
 
 def flat(value: object, name: str = "") -> dict[str, Any]:

@@ -194,16 +194,16 @@ class Esam:
             grid = session.grid
 
         # MMG: the masks of a point grid, sorted by level.
-        floors = thresholds(self.segmenter, config.mmg)
+        required = thresholds(self.segmenter, config.mmg)
         points = grid.point_grid(config.mmg.points_per_side)
         with clock("decode"):
-            answer = session.ask(points, min_score=floors[0])
+            answer = session.ask(points, min_score=required.score)
         with clock("mmg"):
-            objects = mmg.object_masks(answer, points, config.mmg, *floors, backend=backend)
+            objects = mmg.object_masks(answer, points, config.mmg, required, backend=backend)
         with clock("superpixels"):
             on_grid = start(lambda: superpixels.on_grid(label_map(), grid))
         with clock("mmg"):
-            part_maps = start(lambda: mmg.part_maps(answer, points, on_grid(), config.mmg, *floors, backend=backend))
+            part_maps = start(lambda: mmg.part_maps(answer, points, on_grid(), config.mmg, required, backend=backend))
 
         # The gallery: guidance masks for the points of a denser grid.
         with clock("emr"):

@@ -27,6 +27,8 @@ if "ESAM_TEST_CORE" in os.environ:  # a native module built otherwise; see sanit
 
 for own in ("HF_HUB_CACHE", "ESAM_WEIGHTS_DIR"):  # models that this user has are none of the tests'
     os.environ[own] = os.devnull
+for name in ("no_proxy", "NO_PROXY"):  # the tests' own servers are on this machine
+    os.environ[name] = "127.0.0.1,localhost"
 SEED = os.environ.get("ESAM_TEST_SEED")  # fresh inputs; without it they are always the same
 settings.register_profile("tests", deadline=None, derandomize=SEED is None, max_examples=40, print_blob=True)
 settings.load_profile("tests")

@@ -35,7 +35,7 @@ def of_image(segmenter: Segmenter, image: np.ndarray, labels: np.ndarray) -> dic
     grid, side = embedding.grid, config.points_per_side
     points = grid.point_grid(side)
     answer = segmenter.masks(embedding, points)
-    floors = thresholds(segmenter, config)
+    required = thresholds(segmenter, config)
     pixels = np.arange(grid.height * grid.width)
     content = (pixels // grid.width < grid.rows) & (pixels % grid.width < grid.cols)
     on_grid = np.where(content, _at(labels, grid.points(pixels)), 0).reshape(grid.shape).astype(np.int32)
@@ -54,9 +54,9 @@ def of_image(segmenter: Segmenter, image: np.ndarray, labels: np.ndarray) -> dic
     area = answer.masks.area.reshape(-1, 3)
     bits = answer.masks.to_bool().reshape(len(points), 3, -1)
     nested = (bits[:, :2] & bits[:, 1:]).sum(axis=2) >= NESTED * area[:, :2]
-    passing = (answer.scores >= floors[0]) & (answer.stability >= floors[1]) & (area > 0)
-    listed = mmg.object_masks(answer, points, MmgConfig(enabled=False), *floors)
-    whole = mmg.object_level(answer, points, config, *floors)
+    passing = (answer.scores >= required.score) & (answer.stability >= required.stability) & (area > 0)
+    listed = mmg.object_masks(answer, points, MmgConfig(enabled=False), required)
+    whole = mmg.object_level(answer, points, config, required)
     found = {
         "scores": answer.scores[annotated], "iou": iou[annotated],
         "area": (area / (grid.rows * grid.cols))[annotated],

@@ -130,7 +130,8 @@ void pack_logits(Array<const float, 3> logits, int rows, int cols, float offset,
 void measure(Array<const std::uint64_t, 2> masks, int h, int w, std::int64_t* area, std::int32_t* box) {
   parallel_for(masks.shape[0], worth(0.01 * h * w), [&](std::int64_t first, std::int64_t last) {
     Measurer measurer(h, w);
-    for (std::int64_t i = first; i < last; ++i) measurer.measure(masks.data + i * masks.shape[1], area + i, box + 4 * i);
+    for (std::int64_t i = first; i < last; ++i)
+      measurer.measure(masks.data + i * masks.shape[1], area + i, box + 4 * i);
   });
 }
 

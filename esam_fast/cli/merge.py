@@ -22,8 +22,8 @@ def merge(out: Path, partial: bool, debug: bool) -> None:
     esam-fast segment does so itself at the end of a run; this is for runs in shards, and with --partial for those that
     were stopped, or are at work.
 
-    Exit status: 0 done; 1 the run has not ended, and nothing was made (without --partial), or images failed or files
-    are missing. Each shard, image and file is named.
+    Exit status: 0 done; 1 images failed, files are missing, or the run has not ended and --partial was not given (then
+    nothing is made). Each image, file and shard is named.
     """
 
     def tell(line: str) -> None:

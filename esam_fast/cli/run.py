@@ -87,9 +87,11 @@ def load(
     Raises:
         click.UsageError: an option asks for something that is not there.
     """
-    from esam_fast import Esam, load_segmenter
+    from esam_fast import Esam, _backend, load_segmenter
 
     config = configure(settings, threads)
+    with one_line(click.UsageError, debug):
+        _backend.check(backend)  # before the segmenter's own errors
     with one_line(click.UsageError, debug, f"--segmenter {segmenter}: "):
         answers = load_segmenter(segmenter, checkpoint, device, dtype, backend=backend)
     with one_line(click.UsageError, debug):

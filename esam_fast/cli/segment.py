@@ -87,7 +87,7 @@ def segment(
                         (above 65,535 entities NAME.tif, 32-bit gray)
       NAME.json         COCO results: RLE, box, area, score; image_id is NAME,
                         as a number if it is one
-      NAME_overlay.jpg  a picture to look at
+      NAME_overlay.jpg  a picture to look at; hatched: no entity
       other formats     each in a folder of its own name
     and for the run:
       coco.json         all images, named relative to INPUT, with integer ids

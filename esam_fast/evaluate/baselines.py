@@ -72,7 +72,7 @@ def _grid_answer(esam: Esam, session: Session, levels: Callable[[Any], NDArray[A
     found = ScoredMasks.concatenate(
         [ScoredMasks.of_levels(answer, points, level) for level in np.atleast_2d(levels(answer.scores))]
     )
-    return sound(found, *thresholds(esam.segmenter, esam.config.mmg))
+    return sound(found, thresholds(esam.segmenter, esam.config.mmg))
 
 
 def _all_levels(scores: NDArray[Any]) -> NDArray[Any]:

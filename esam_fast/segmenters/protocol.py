@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from esam_fast import _check
 from esam_fast._arrays import Array, Device
-from esam_fast.config import MmgConfig
+from esam_fast.config import MmgConfig, Thresholds
 from esam_fast.masks import Float, MaskGrid, PointMasks
 
 
@@ -76,13 +76,13 @@ def check_segmenter(segmenter: Any) -> Segmenter:
     return segmenter
 
 
-def thresholds(segmenter: Segmenter, config: MmgConfig) -> tuple[float, float]:
-    """Score and stability below which a mask is dropped: the config's, else the segmenter's own."""
+def thresholds(segmenter: Segmenter, config: MmgConfig) -> Thresholds:
+    """The config's, else the segmenter's own."""
     score, stability = (
         _check.finite_real(f"segmenter {segmenter.name!r}: {name}", getattr(segmenter, name))
         for name in ("score_threshold", "stability_threshold")
     )
-    return (
+    return Thresholds(
         score if config.score_threshold is None else config.score_threshold,
         stability if config.stability_threshold is None else config.stability_threshold,
     )

@@ -35,7 +35,7 @@ def refine(
         gallery: guidance masks of the dense point grid; not looked at where the stage is off.
         superpixels: on the grid. features: float32 [C, fh, fw], the image embedding, content only.
         grid: of all masks.
-        config: thresholds.
+        config: of the stage.
         min_area: masks that keep fewer grid pixels are dropped.
         backend: of the operations.
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from esam_fast.config import Thresholds
 from esam_fast.masks import Float, Int, PackedMasks, PointMasks, ScoredMasks
 
 OBJECT = 2
@@ -82,10 +83,10 @@ def guided_levels(scores: Float, tau: float) -> Int:
     return np.where(lead < tau, OBJECT, best)
 
 
-def sound(candidates: ScoredMasks, score_threshold: float | None, stability_threshold: float | None) -> ScoredMasks:
-    """Those that are not empty and reach both thresholds, where there are any."""
+def sound(candidates: ScoredMasks, thresholds: Thresholds) -> ScoredMasks:
+    """Those that are not empty and reach the thresholds."""
     keep = candidates.masks.area > 0
-    for values, least in ((candidates.scores, score_threshold), (candidates.stability, stability_threshold)):
+    for values, least in zip((candidates.scores, candidates.stability), thresholds, strict=True):
         if least is not None:
             keep &= values.astype(np.float64) >= least
     return candidates.take(keep)

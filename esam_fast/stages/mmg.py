@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from esam_fast.config import MmgConfig
+from esam_fast.config import MmgConfig, Thresholds
 from esam_fast.masks import Float, Int, PointMasks, ScoredMasks
 from esam_fast.ops import mask_mean, max_iou, nms
 from esam_fast.stages.handover import OBJECT, best_levels, sound
@@ -15,15 +15,14 @@ def object_masks(
     answer: PointMasks,
     points: Float,
     config: MmgConfig,
-    score_threshold: float,
-    stability_threshold: float,
+    thresholds: Thresholds,
     *,
     backend: str | None = None,
 ) -> ScoredMasks:
     """What EMR starts from: the object level, or AMG's own list where the stage is off; arguments as below."""
     if config.enabled:
-        return object_level(answer, points, config, score_threshold, stability_threshold, backend=backend)
-    every = sound(_all_levels(answer, points), score_threshold, stability_threshold)
+        return object_level(answer, points, config, thresholds, backend=backend)
+    every = sound(_all_levels(answer, points), thresholds)
     return every.take(nms(every.masks, every.scores, config.amg_nms, backend=backend))
 
 
@@ -31,8 +30,7 @@ def object_level(
     answer: PointMasks,
     points: Float,
     config: MmgConfig,
-    score_threshold: float,
-    stability_threshold: float,
+    thresholds: Thresholds,
     *,
     backend: str | None = None,
 ) -> ScoredMasks:
@@ -40,13 +38,12 @@ def object_level(
 
     Args:
         answer: three masks a point. points: float32 [N, 2], image pixels.
-        config: thresholds.
-        score_threshold, stability_threshold: masks below either, and empty ones, are dropped first.
+        config: of the stage.
+        thresholds: masks below either, and empty ones, are dropped first.
         backend: of the operations.
     """
-    floors = score_threshold, stability_threshold
-    best = sound(_level(answer, points, best_levels(answer.scores)), *floors)
-    objects = sound(_level(answer, points, OBJECT), *floors)
+    best = sound(_level(answer, points, best_levels(answer.scores)), thresholds)
+    objects = sound(_level(answer, points, OBJECT), thresholds)
     objects = objects.take(nms(objects.masks, objects.scores, config.theta_o, backend=backend))
     agreement, _ = max_iou(objects.masks, best.masks, backend=backend)
     return objects.take(agreement >= config.gamma_o)
@@ -57,8 +54,7 @@ def part_maps(
     points: Float,
     superpixels: Superpixels,
     config: MmgConfig,
-    score_threshold: float,
-    stability_threshold: float,
+    thresholds: Thresholds,
     *,
     backend: str | None = None,
 ) -> tuple[ScoredMasks, ScoredMasks]:
@@ -71,10 +67,7 @@ def part_maps(
         none = ScoredMasks.empty(answer.masks.shape, answer.masks.device)
         return none, none
     parts, subparts = (
-        _adaptive_nms(
-            sound(_level(answer, points, k), score_threshold, stability_threshold), superpixels, config.n_t, backend
-        )
-        for k in (1, 0)
+        _adaptive_nms(sound(_level(answer, points, k), thresholds), superpixels, config.n_t, backend) for k in (1, 0)
     )
     return parts, subparts
 
@@ -86,8 +79,8 @@ def _level(answer: PointMasks, points: Float, levels: int | Int) -> ScoredMasks:
 
 def _adaptive_nms(candidates: ScoredMasks, superpixels: Superpixels, least: float, backend: str | None) -> ScoredMasks:
     """NMS whose threshold is max(N_t, density of the kept mask): crowded regions keep more (Eq. 4)."""
-    thresholds = np.maximum(least, mask_mean(candidates.masks, superpixels.density, backend=backend))
-    return candidates.take(nms(candidates.masks, candidates.scores, thresholds, backend=backend))
+    limits = np.maximum(least, mask_mean(candidates.masks, superpixels.density, backend=backend))
+    return candidates.take(nms(candidates.masks, candidates.scores, limits, backend=backend))
 
 
 def _all_levels(answer: PointMasks, points: Float) -> ScoredMasks:

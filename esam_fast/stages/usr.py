@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from esam_fast._arrays import host
-from esam_fast.config import UsrConfig
+from esam_fast.config import Thresholds, UsrConfig
 from esam_fast.masks import Int, MaskGrid, PackedMasks, ScoredMasks
 from esam_fast.ops import greedy_cover, intersections
 from esam_fast.stages.handover import Entities, Levels, rescore, sound
@@ -63,10 +63,10 @@ def complete(
         entities: from EMR.
         extra: the guidance mask (Eq. 6) of each point that `propose` names.
         grid: of all masks.
-        config: thresholds.
+        config: of the stage.
         backend: of the operations.
     """
-    extra = sound(extra, config.score_threshold, config.stability_threshold)
+    extra = sound(extra, Thresholds(config.score_threshold, config.stability_threshold))
     covered = entities.masks.united(np.zeros(len(entities), np.int64), 1, backend=backend)
     picks, gains = greedy_cover(
         extra.masks, extra.scores, covered, config.min_gain * grid.rows * grid.cols, backend=backend

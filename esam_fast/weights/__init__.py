@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from esam_fast import _check
 from esam_fast.weights import checkpoint, huggingface
 from esam_fast.weights.download import download as _download
 from esam_fast.weights.huggingface import MARK as TRANSFORMERS_MARK
@@ -144,4 +143,6 @@ def check_width(path: str | os.PathLike[str], name: str, width: int) -> None:
 
 
 def _model(name: str) -> Weights:
+    from esam_fast import _check  # which loads NumPy: not for a help text
+
     return MODELS[_check.choice("name", name, MODELS)]

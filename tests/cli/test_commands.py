@@ -365,7 +365,7 @@ def test_backend_that_is_not_here(tmp_path):
     asked = ["--segmenter", "regions", "--backend", "cuda"]
     result = run("segment", save(tmp_path / "a.png"), "--out", tmp_path / "out", *asked)
     assert result.exit_code == 2
-    assert "Error: backend 'cuda' is not available here; available: " in result.stderr
+    assert "backend 'cuda' is not available here; available: " in result.stderr
 
 
 @pytest.mark.usefixtures("fake")
