@@ -34,13 +34,12 @@ def compare(folder: Pathish, image: Any, a: EntityMap, b: EntityMap, names: tupl
     Raises:
         TypeError, ValueError: not such an image, or a result of another one. OSError: a file cannot be written.
     """
+    a, b = (_check.instance(name, value, EntityMap) for name, value in (("a", a), ("b", b)))
     folder = Path(folder)
     image = of_size(image, *a.labels.shape)[:]
     sides: list[dict[str, Any]] = []
     for name, given, result in zip("ab", names, (a, b), strict=True):
-        labels = _check.array(
-            f"{name}.labels", _check.instance(name, result, EntityMap).labels, np.int32, image.shape[:2]
-        )
+        labels = _check.array(f"{name}.labels", result.labels, np.int32, image.shape[:2])
         like = (a.labels, entity_colours(image, a.labels)) if sides else None
         side = data.layer(image, labels, entity_colours(image, labels, like=like, count=len(result)))
         sides.append(side | {"name": _check.instance("names", given, str), "areas": result.areas.tolist()})

@@ -47,7 +47,7 @@ def test_results_beside_the_photographs_are_recognised(photos, second):
     result = run("segment", "D", "--out", second)
     assert result.exit_code == 0
     assert files(photos / second) == results_of("a", "b", "sub/c")
-    assert "Note: D: passed over 8 .json, 1 .jsonl, 12 results of esam-fast\n" in result.stderr
+    assert "Note: D: passed over 9 .json, 1 .jsonl, 12 results of esam-fast\n" in result.stderr
 
 
 def test_a_second_folder_of_results_inside(photos):
