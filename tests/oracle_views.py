@@ -37,30 +37,18 @@ def label_at(seen: Seen, y: int, x: int) -> int:
     return int(seen.labels[y - top, x - left]) if top <= y < bottom and left <= x < right else -1
 
 
-def margin(seen: Seen, label: int, height: int, width: int, wrap: bool) -> float:
-    """Steps from an entity to the nearest border that cuts something off; 0 for no entity."""
-    top, _, left, _ = seen.window
-    places = np.argwhere(seen.labels == label).tolist()
-    return min(depth(seen.window, top + y, left + x, height, width, wrap) for y, x in places) if label else 0
-
-
 def joined(views: list[Seen], height: int, width: int, wrap: bool) -> dict[str, Any]:
     turns = (-1, 0, 1, 2) if wrap else (0,)  # a panorama's views may begin anywhere in it
 
-    margins = {
-        (i, label): margin(seen, label, height, width, wrap)
-        for i, seen in enumerate(views) for label in np.unique(seen.labels).tolist()
-    }  # fmt: skip
     owner = {}
     for y, x in product(range(height), range(width)):
         sightings = []
         for i, seen in enumerate(views):
             for turn in turns:
                 column = x + turn * width
-                if (label := label_at(seen, y, column)) >= 0:
-                    inside = depth(seen.window, y, column, height, width, wrap)
-                    sightings.append((-margins[i, label], -inside, i, column))
-        _, _, i, column = min(sightings)
+                if label_at(seen, y, column) >= 0:
+                    sightings.append((-depth(seen.window, y, column, height, width, wrap), i, column))
+        _, i, column = min(sightings)
         owner[y, x] = (i, label_at(views[i], y, column))
 
     area = [Counter(seen.labels.ravel().tolist()) for seen in views]

@@ -21,7 +21,7 @@ from esam_fast.export import as_json
 from esam_fast.pipeline import Esam
 
 FILE = "run.json"
-FORMAT = 2  # of what a run writes: raised where the same settings come to give other files
+FORMAT = 1  # of what a run writes: raised where the same settings come to give other files
 _PROGRAM = "esam-fast"
 
 

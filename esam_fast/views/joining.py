@@ -1,10 +1,4 @@
-"""The maps of an image's views made into one: entities are joined where two views saw the same pixels.
-
-Of a pixel that several views see, or one view twice, that entity is taken which keeps farthest from the borders of its
-view; where entities are equal in this, as those that borders cut off are, the view whose border is farthest from the
-pixel decides, then the earlier one. So an entity that one view sees whole has its own outline, and is not cut half way
-between two borders.
-"""
+"""The maps of an image's views made into one: entities are joined where two views saw the same pixels."""
 
 from __future__ import annotations
 
@@ -53,28 +47,22 @@ class Canvas:
                 f"{len(layout.views)}; larger tiles or a larger min_region_area give fewer"
             )
         points = np.add(found.points, [view.left, view.top], dtype=np.float64)
-        margins = np.concatenate([[0], layout.margins(i, found.boxes)])
-        self._members.append(Members(first, found.areas, found.scores, points, found.stability, margins))
+        self._members.append(Members(first, found.areas, found.scores, points, found.stability))
 
         for part in shared:
             if not part.before(i):
                 self._waiting[i, part.other, part.turn] = found.labels[part.rows, part.columns].copy()
-        better = np.ones(found.labels.shape, np.bool_)  # than all that is on the map
         for part in shared:
             if part.before(i):
                 other = self._members[part.other]
-                seen, here = self._waiting.pop((part.other, i, -part.turn)), found.labels[part.rows, part.columns]
-                pairs = same_entities(seen, here, other.areas, found.areas)
+                seen = self._waiting.pop((part.other, i, -part.turn))
+                pairs = same_entities(seen, found.labels[part.rows, part.columns], other.areas, found.areas)
                 self._pairs.append(pairs + np.array([other.first, first]))
-                margin, others_margin = margins[here], other.margins[seen]
-                depth, others_depth = layout.depths(i, part)
-                better[part.rows, part.columns] &= np.where(
-                    margin == others_margin, depth > others_depth, margin > others_margin
-                )
 
         numbered = np.where(found.labels > 0, found.labels + np.int32(first), np.int32(0))
-        for there, columns in layout.runs(view):  # from the left: of two copies in one view, the earlier comes first
-            np.copyto(self._labels[view.top : view.bottom, there], numbered[:, columns], where=better[:, columns])
+        owned = layout.owned(i)
+        for there, here in layout.runs(view):
+            np.copyto(self._labels[view.top : view.bottom, there], numbered[:, here], where=owned[:, here])
 
     def finish(self, *, backend: str | None = None) -> dict[str, Any]:
         """The fields of EntityMap that describe the entities, once every view is there."""
@@ -91,7 +79,6 @@ class Members(NamedTuple):
     Attributes:
         first: number of entities in the views before it. areas: int64 [K], in the view. scores, stability: float32 [K].
         points: float64 [K, 2], x y in the image, x perhaps past its sides.
-        margins: int64 [K + 1], by label: pixels between the entity and the view's nearest border; of no entity 0.
     """
 
     first: int
@@ -99,7 +86,6 @@ class Members(NamedTuple):
     scores: Float
     points: NDArray[np.float64]
     stability: Float
-    margins: Int
 
     @property
     def end(self) -> int:

@@ -1,8 +1,8 @@
-"""Large images and panoramas are seen in overlapping views: which windows those are, and how far inside a pixel lies.
+"""Large images and panoramas are seen in overlapping views: which windows those are, and which pixels each owns.
 
 A view is a window of the image. The columns of a panorama go round: a view may run past its sides, and what it sees
-there are the columns on the other side. The sides of the image itself are no borders of a view, since nothing is cut
-off there.
+there are the columns on the other side. A pixel that several views see, or one view twice, belongs to the one whose
+border is farthest away; the sides of the image itself are no borders, since nothing is cut off there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from esam_fast import _check
 from esam_fast._limits import MAX_VIEWS
 from esam_fast.images import TiffWindows, as_rgb
-from esam_fast.masks import Int
+from esam_fast.masks import Bool, Int
 
 MARGIN = 8  # a panorama is widened on both sides by its width / MARGIN
 
@@ -95,31 +95,25 @@ class Layout:
                     found.append(Shared(other, turn, rows, columns))
         return found
 
-    def depths(self, i: int, shared: Shared) -> tuple[Int, Int]:
-        """Steps from shared pixels to the nearest border of view i, and to that of the other: int64 [h, w] each."""
+    def owned(self, i: int) -> Bool:
+        """The pixels of view i whose label it decides: bool [h, w]. Each pixel of the image is owned once."""
         view = self.views[i]
-        y = np.arange(view.top, view.bottom)[shared.rows]
-        x = np.arange(view.left, view.right)[shared.columns]
-        return self._depth(view, y, x), self._depth(self.views[shared.other], y, x - shared.turn * self.width)
-
-    def margins(self, i: int, boxes: NDArray[np.int32]) -> Int:
-        """Steps from each entity of view i, by its box int32 [K, 4] there, to the view's nearest border: int64 [K]."""
-        view = self.views[i]
-        left, top, right, bottom = boxes.T.astype(np.int64)
-        steps = top, view.bottom - view.top - bottom, left, view.right - view.left - right
-        return np.min([side + _FAR * own for side, own in zip(steps, self._own_sides(view), strict=True)], axis=0)
+        y, x = np.arange(view.top, view.bottom), np.arange(view.left, view.right)
+        owned = np.ones((len(y), len(x)), np.bool_)
+        for shared in self.shared(i):
+            rows, columns = y[shared.rows], x[shared.columns]
+            own = self._depth(view, rows, columns)
+            other = self._depth(self.views[shared.other], rows, columns - shared.turn * self.width)
+            owned[shared.rows, shared.columns] &= own > other if shared.before(i) else own >= other
+        return owned
 
     def _depth(self, view: View, y: Int, x: Int) -> Int:
         """Steps from pixels of a view, rows y [h] and columns x [w], to its nearest border: int64 [h, w]."""
-        top, bottom, left, right = (_FAR * own for own in self._own_sides(view))
+        top, bottom = _FAR * (view.top == 0), _FAR * (view.bottom == self.height)
+        left, right = _FAR * (not self.wrap and view.left == 0), _FAR * (not self.wrap and view.right == self.width)
         rows = np.minimum(y - view.top + top, view.bottom - 1 - y + bottom)
         columns = np.minimum(x - view.left + left, view.right - 1 - x + right)
         return np.minimum(rows[:, None], columns)
-
-    def _own_sides(self, view: View) -> tuple[bool, bool, bool, bool]:
-        """Whether a view's top, bottom, left and right are the image's own sides, and no borders."""
-        ends = not self.wrap
-        return view.top == 0, view.bottom == self.height, ends and view.left == 0, ends and view.right == self.width
 
     @cached_property
     def _spans(self) -> Int:
