@@ -21,9 +21,10 @@ def to_transformers(records: list[Record]) -> dict[str, Any]:
     Returns:
         A dict with masks (bool [H, W] each) and scores (float32 tensor [N], the predicted IoU). Needs torch.
     """
+    masks, scores = _masks(records), _scores(records)
     import torch
 
-    return {"masks": _masks(records), "scores": torch.tensor(_scores(records), dtype=torch.float32)}
+    return {"masks": masks, "scores": torch.tensor(scores, dtype=torch.float32)}
 
 
 def to_supervision(records: list[Record]) -> Any:

@@ -12,14 +12,17 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-_SOURCES = (
-    "_"
-    + blake2b(
-        b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=6
-    ).hexdigest()
-)
-"""Part of the names of numba's cache files. numba looks at a function's own file only, not at those whose functions it
-calls; and while one process replaces the machine code of an older source, another may load and run that code."""
+def _digest() -> str:
+    """Of the sources of all kernels; part of the names of numba's cache files.
+
+    numba looks at a function's own file only, not at those whose functions it calls; and while one process replaces
+    the machine code of an older source, another may load and run that code.
+    """
+    sources = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return blake2b(b"".join(sources), digest_size=6).hexdigest()
+
+
+_DIGEST = _digest()
 
 
 def jit(function: Function) -> Function:
@@ -34,7 +37,7 @@ def parallel_jit(function: Function) -> Function:
 
 def _compiled(function: Function, **options: bool) -> Function:
     options |= {"nogil": True}
-    function.__qualname__ += _SOURCES
+    function.__qualname__ += f"_{_DIGEST}"
     try:
         return cast(Function, numba.njit(cache=True, error_model="numpy", **options)(function))
     except RuntimeError:  # no folder for its cache can be written: compiled anew in every process

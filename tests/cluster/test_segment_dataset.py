@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from cluster_runs import MEMORY, by_path, expected, pictures, ray, unloadable, without_hash
 from painted import Painted
@@ -64,6 +63,8 @@ def test_rows_are_those_of_one_process_whatever_the_images_come_as(tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["a b.png", "50%25.png", "q?x=1.png", "h#1.png", "pl+us@k:l.png", "日本.png"])
 def test_an_address_is_a_name_whatever_it_holds(tmp_path: Path, name: str) -> None:
+    import pyarrow as pa
+
     (tmp_path / name).write_bytes(b"content")
     table = pa.table({"path": [f"file://{tmp_path}/{name}"]})
     assert fetch(table)["bytes"].to_pylist() == [b"content"]
@@ -73,6 +74,7 @@ def test_an_address_is_a_name_whatever_it_holds(tmp_path: Path, name: str) -> No
 
 def test_what_fsspec_alone_knows(tmp_path: Path) -> None:
     import fsspec
+    import pyarrow as pa
 
     fsspec.filesystem("memory").pipe("/pictures/a b.png", b"content")
     (listed,) = _list(pa.table({"path": ["memory://pictures"]}))

@@ -11,7 +11,7 @@ import pytest
 from no_doubles import NoDoubles
 from sam_models import SamSegmenter, photo, segment_anything, small_sam, torch
 
-from esam_fast import Esam, EsamConfig, EsamMaskGenerator, MmgConfig
+from esam_fast import Esam, EsamConfig, EsamMaskGenerator, MmgConfig, PackedMasks
 from esam_fast.config import EmrConfig
 from esam_fast.ops import pack_logits
 from esam_fast.segmenters.sam import devices, models, prompts
@@ -124,3 +124,19 @@ def test_memory_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         limit.write_text("4294967296\n")
         assert models.free_memory(cpu) == 2**32
         limit.unlink()
+
+
+@pytest.mark.parametrize(
+    "call", [PackedMasks.from_bool(np.ones((1, 2, 2), np.bool_)).to, lambda d: PackedMasks.empty((2, 2), d)]
+)
+def test_devices_are_named_or_refused(call: Any) -> None:
+    with pytest.raises(ValueError, match="device 'meta' is not available: it holds no values"):
+        call("meta")
+    for wrong in ("x", "cpu:y", "a" * 10**5):
+        with pytest.raises(
+            ValueError, match="device must be the name of a device of torch, as 'cpu' or 'cuda:0', got '"
+        ) as refusal:
+            call(wrong)
+        assert len(str(refusal.value)) < 200
+    with pytest.raises(TypeError, match="device must be the name of a device of torch, got float"):
+        call(1.5)
