@@ -7,16 +7,15 @@ brings a database, is stood in for.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from other_libraries import library
 from PIL import Image
 
 import esam_fast
@@ -78,10 +77,8 @@ def need(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "fiftyone":
         kinds = dict.fromkeys(("Detection", "Detections"), SimpleNamespace)
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(Sample=lambda filepath: {}, **kinds))
-    elif name and os.environ.get("ESAM_EXPECT_RECIPES") == "1":
-        import_module(name)
     elif name:
-        pytest.importorskip(name)
+        library(name)
     if name == "segment_anything":
         from sam_models import segment_anything, small_sam
 

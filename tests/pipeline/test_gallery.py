@@ -64,10 +64,3 @@ def test_equals_oracle(rng, n, per_cell):
     pixels = np.sort(rng.integers(0, 33 * 40, 324))
     asked, answer = oracle.gallery_points(objects, pixels, 18, per_cell)
     assert choose(objects, pixels, per_cell, side=18) == (asked.tolist(), answer.tolist())
-
-
-def test_torch_masks(rng):
-    pytest.importorskip("torch")
-    objects, pixels = pack(blobs(rng, 20, (33, 40))), np.arange(0, 33 * 40, 7)
-    np.testing.assert_array_equal(objects.to("cpu").at(pixels), objects.to_bool().reshape(20, -1)[:, pixels])
-    np.testing.assert_array_equal(objects.at(pixels), objects.to_bool().reshape(20, -1)[:, pixels])

@@ -72,12 +72,3 @@ def test_an_embedding_of_another_image_is_named():
     segmenter.embed = lambda image: embedding
     with pytest.raises(ValueError, match=r"segmenter 'simulated': embedding\.grid must be for an image of 5 x 6"):
         Session(segmenter, np.zeros((5, 6, 3), np.uint8))
-
-
-@pytest.mark.parametrize("count", [0, 5])
-def test_masks_go_to_the_home_of_the_backend(count):
-    pytest.importorskip("torch")
-    segmenter = SyntheticSegmenter(seed=3)
-    session = Session(segmenter, segmenter.image(), "torch")
-    answer = session.ask(session.grid.point_grid(5)[:count])
-    assert str(answer.masks.device) == "cpu"

@@ -1,13 +1,16 @@
-"""An image in a torch tensor, channels first or last, is the same image."""
+"""Images and masks in torch tensors are the same images and masks."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from cases import blobs, pack
 from sam_models import torch
 from scene import scene
+from synthetic import SyntheticSegmenter
 
 from esam_fast import Esam, load_segmenter
+from esam_fast.session import Session
 
 IMAGE = scene(96, 64)
 
@@ -39,3 +42,17 @@ def test_what_is_no_image(change, error, message):
 def test_many_are_not_one():
     with pytest.raises(ValueError, match=r"images must be several images, got one of shape \[64, 96, 3\]"):
         Esam(load_segmenter("regions")).segment_many(torch.from_numpy(IMAGE))
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_masks_go_to_the_device_of_the_backend(count):
+    segmenter = SyntheticSegmenter(seed=3)
+    session = Session(segmenter, segmenter.image(), "torch")
+    answer = session.ask(session.grid.point_grid(5)[:count])
+    assert str(answer.masks.device) == "cpu"
+
+
+def test_pixels_of_masks_in_tensors(rng):
+    objects, pixels = pack(blobs(rng, 20, (33, 40))), np.arange(0, 33 * 40, 7)
+    np.testing.assert_array_equal(objects.to("cpu").at(pixels), objects.to_bool().reshape(20, -1)[:, pixels])
+    np.testing.assert_array_equal(objects.at(pixels), objects.to_bool().reshape(20, -1)[:, pixels])
