@@ -53,7 +53,7 @@ def polygons(mask: NDArray[np.bool_], tolerance: float = 1.0) -> Outline:
 
 
 def keyhole(rings: list[Ring]) -> Ring:
-    """One ring that goes around all of these, for formats that know no holes and no pieces: float32 [N, 2].
+    """One ring that goes around all of these (one or more), for formats without holes and pieces: float32 [N, 2].
 
     The rings are joined by slits of no width between their nearest corners, each passed there and back.
     """

@@ -171,6 +171,8 @@ def picture(suffix: str, image: NDArray[np.uint8]) -> bytes:
     """The file that `write_image` writes."""
     suffix = _check.choice("suffix", suffix, (".png", ".jpg", ".jpeg"))
     image = _check.array("image", image, np.uint8, ("H", "W", "C"))
+    if image.size == 0:
+        raise ValueError(f"image must have pixels, got shape {list(image.shape)}")
     if image.shape[2] != 3 and (image.shape[2], suffix) != (4, ".png"):
         raise ValueError(f"image must have 3 channels, or as PNG 4, got {image.shape[2]}")
     options = [cv2.IMWRITE_JPEG_QUALITY, 92] if suffix != ".png" else []

@@ -87,20 +87,23 @@ def collect(out: Pathish, failed: Callable[[str], object] = lambda line: None) -
 def unfinished(out: Pathish) -> list[str]:
     """What of a run has not come to its end: a line for each of its shards, or for the whole.
 
-    Shards count as done when a run over all images has ended after them: it went on from what they had written.
+    What was stopped counts as done when all has ended after it, the whole or all shards of another number: that went on
+    from what was there.
     """
-    last = {shard: last_line(path) for path, shard in all_in(out).items()}
-    whole = last.pop(None, {"ended": 0.0})
-    found = [] if "ended" in whole else ["the run has not ended: it is at work, or was stopped (manifest.jsonl)"]
-    for parts in sorted({shard.parts for shard in last if shard}):
-        shards = [Shard(part, parts) for part in range(parts)]
-        if all(_when(last[shard]) <= whole.get("ended", 0.0) for shard in shards if shard in last):
+    runs: dict[int, dict[Shard | None, dict[str, Any]]] = {}  # by the number of shards, 0: the whole; the last lines
+    for path, shard in all_in(out).items():
+        runs.setdefault(shard.parts if shard else 0, {})[shard] = last_line(path)
+    whole = (run for parts, run in runs.items() if len(run) == max(1, parts))
+    ended = max((min(line.get("ended", 0.0) for line in run.values()) for run in whole), default=0.0)
+    found = []
+    for parts, run in sorted(runs.items()):
+        if all(_when(line) <= ended for line in run.values()):
             continue
-        for shard in shards:
-            name, file = f"shard {shard.part}/{parts}", path_of(out, shard).name
-            if shard not in last:
+        for shard in [Shard(part, parts) for part in range(parts)] or [None]:
+            name, file = f"shard {shard.part}/{parts}" if shard else "the run", path_of(out, shard).name
+            if shard not in run:
                 found.append(f"{name} has not begun (no {file})")
-            elif "ended" not in last[shard]:
+            elif "ended" not in run[shard]:
                 found.append(f"{name} has not ended: it is at work, or was stopped ({file})")
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from other_libraries import library
 from PIL import Image, ImageDraw
 from test_polygons import filled
 
-from esam_fast.export import cvat, geojson, labelme, yolo
+from esam_fast.export import cvat, formats, geojson, labelme, yolo
 from esam_fast.polygons import keyhole, polygons
 
 NESTED = np.zeros((60, 80), np.int32)
@@ -48,6 +49,16 @@ def test_yolo(labels):
     np.testing.assert_array_equal(drawn(enumerate(rings, 1), labels.shape), labels)
     for line in lines:
         assert 0 <= min(map(float, line[1:])) <= max(map(float, line[1:])) <= 1
+
+
+def test_an_entity_without_pixels_has_no_outline_in_any_format(tmp_path):
+    """A user's own map may have one, as where a later entity covers it."""
+    entities = replace(entity_map(NESTED), labels=np.where(NESTED == 2, 0, NESTED), areas=np.array([1650, 0]))
+    entities = replace(entities, boxes=entities.boxes * np.array([[1], [0]], np.int32))
+    entities.save(tmp_path, "a", formats.FORMATS)
+    assert yolo.text(entities).count(b"\n") == 1
+    assert [shape["group_id"] for shape in labelme.description(entities, "a.jpg")["shapes"]] == [1, 1]
+    assert cvat.image(entities, 0, "a.jpg").count('group_id="2"') == 0
 
 
 def test_yolo_as_ultralytics_fills_it():

@@ -222,6 +222,18 @@ def test_what_of_a_run_has_not_ended(segment):
     assert unfinished("out")[0] == "shard 1/3 has not begun (no manifest-1-of-3.jsonl)"
 
 
+def test_all_shards_of_another_number_end_what_was_stopped(segment):
+    segment()
+    stop("manifest.jsonl")
+    segment(shard=Shard(0, 3))
+    segment(shard=Shard(0, 2))
+    assert [line.partition(" has ")[0] for line in unfinished("out")] == [
+        "the run", "shard 1/2", "shard 1/3", "shard 2/3"
+    ]  # fmt: skip
+    segment(shard=Shard(1, 2))
+    assert unfinished("out") == []
+
+
 def test_merge(segment):
     segment(shard=Shard(0, 2))
     shard = Path("out/manifest-0-of-2.jsonl").read_text()
