@@ -161,7 +161,7 @@ class EsamMaskGenerator:
         if unused:
             warnings.warn(f"not used in mode {mode!r}: {', '.join(unused)}", stacklevel=2)
         config = _with_arguments(
-            EsamConfig() if config is None else config,
+            EsamConfig() if config is None else _check.instance("config", config, EsamConfig),
             None if points_per_side is None else _given(points_per_side, _whole, "points_per_side", 1),
             _given(pred_iou_thresh, _real, "pred_iou_thresh"),
             _given(stability_score_thresh, _real, "stability_score_thresh"),
@@ -252,10 +252,11 @@ def _segmenter(model: Any, device: str | None, dtype: str | None, backend: str |
         kind = SamSegmenter
     if kind is not None:
         weight = next(model.parameters())
-        device = device or str(weight.device)
+        device = str(weight.device) if device is None else device
         own = str(weight.dtype).removeprefix("torch.")
         serves = own in ("float32", "bfloat16") or (own == "float16" and not str(device).startswith("cpu"))
-        return kind(model, device, dtype or (own if serves else "float32"), backend=backend)
+        dtype = (own if serves else "float32") if dtype is None else dtype
+        return kind(model, device, dtype, backend=backend)
     if not all(hasattr(model, part) for part in ("embed", "masks", "logits")):
         raise TypeError(f"model must be a SAM model or a Segmenter, got {type(model).__name__}")
     if device is not None or dtype is not None:

@@ -105,7 +105,7 @@ def require(family: str) -> None:
 
 def _stand_in(device: str, dtype: str, backend: str | None, why: str) -> Segmenter:
     """The segmenter "regions", unless something was asked for that it does not have."""
-    asked = {"device": device if device != "cpu" else "auto", "dtype": dtype}
+    asked = {"device": "auto" if str(device) == "cpu" else device, "dtype": dtype}
     for option, value in asked.items():
         if value != "auto":
             raise ValueError(

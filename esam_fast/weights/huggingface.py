@@ -119,9 +119,11 @@ def cached(model: Weights) -> Path | None:
     folder = cache() / f"models--{model.repository.replace('/', '--')}"
     with suppress(OSError, UnicodeError):
         main = folder / "refs" / "main"
-        wanted = main.read_text(encoding="utf-8").strip() if main.is_file() else None
+        wanted = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else None
         revisions = sorted(
-            (folder / "snapshots").iterdir(), key=lambda path: (path.name == wanted, path.stat().st_mtime), reverse=True
+            filter(Path.is_dir, (folder / "snapshots").iterdir()),  # no broken links
+            key=lambda path: (path.name == wanted, path.stat().st_mtime),
+            reverse=True,
         )
         files = (revision / name for revision in revisions for name in (*_FILES, model.file))
         return next((file for file in files if file.is_file()), None)

@@ -71,7 +71,12 @@ def test_the_newest_revision_unless_main_names_another(folder):
     (folder / "refs" / "main").write_text(f"{OLD}\n")
     assert weights.available() == {"vit_l": older / "model.safetensors"}
     (folder / "refs" / "main").write_bytes(b"\xff../../elsewhere")
-    assert weights.find("vit_l") is None or weights.find("vit_l").is_relative_to(folder)
+    assert weights.find("vit_l") == newer / "pytorch_model.bin"
+    (folder / "snapshots" / "link").symlink_to("gone")
+    (folder / "snapshots" / ".DS_Store").touch()
+    assert weights.find("vit_l") == newer / "pytorch_model.bin"
+    (folder / "blobs" / f"{NEW}pytorch_model.bin").unlink()
+    assert weights.find("vit_l") == older / "model.safetensors"
 
 
 def test_every_official_model_is_known_by_its_repository(folder):

@@ -55,6 +55,11 @@ def test_auto_takes_no_stand_in_where_more_was_asked_for(monkeypatch, tmp_path, 
     assert load_segmenter("auto", device="cpu").name == "regions"
 
 
+def test_a_device_given_as_an_object():
+    cpu = pytest.importorskip("torch").device("cpu")  # which SAM's segmenters take too
+    assert load_segmenter("auto", device=cpu).name == "regions"  # type: ignore[arg-type]
+
+
 def test_a_device_that_is_not_here_is_refused_with_the_stand_in_too(monkeypatch):
     assert load_segmenter("regions", dtype="float16").name == "regions"
     with pytest.raises(ValueError, match=r"dtype must be one of auto, float32, .*, got 'int3'"):

@@ -118,6 +118,10 @@ def test_memory_of_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert models.free_memory(cpu) == models.free_memory(torch.device("mps")) == sys.maxsize  # a system that tells none
     models.MEMORY.write_text("MemTotal:       24000000 kB\nMemFree:          300000 kB\nMemAvailable:   20000000 kB\n")
     assert models.free_memory(cpu) == 20000000 * 1024  # what file caches hold can be had
+    for strange in ("MemAvailable:\nMemFree: 5 kB\n", "MemAvailable: some kB\n", ""):
+        models.MEMORY.write_text(strange)
+        assert models.free_memory(cpu) == sys.maxsize
+    models.MEMORY.write_bytes(b"\n\xffHuge: 1: 2\nMemAvailable:   20000000 kB\n")
     for limit, none in zip(limits, ("max\n", "9223372036854771712\n"), strict=True):
         limit.write_text(none)
         assert models.free_memory(cpu) == 20000000 * 1024

@@ -102,9 +102,9 @@ def free_memory(device: torch.device) -> int:
     if ask is not None:
         return int(ask(device)[0])
     found = [sys.maxsize]  # of a system that tells nothing
-    with suppress(OSError, KeyError, ValueError):
-        told = dict(line.split(":") for line in MEMORY.read_text("ascii").splitlines())
-        found.append(int(told["MemAvailable"].split()[0]) * 1024)
+    with suppress(OSError):
+        told = re.search(rb"^MemAvailable: *([0-9]{1,18}) kB$", MEMORY.read_bytes(), re.MULTILINE)
+        found += [int(told[1]) * 1024] if told else []
     for limit in CONTAINER_LIMITS:
         with suppress(OSError, ValueError):
             found.append(int(limit.read_text("ascii")))
