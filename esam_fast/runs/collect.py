@@ -88,11 +88,13 @@ def unfinished(out: Pathish) -> list[str]:
     """What of a run has not come to its end: a line for each of its shards, or for the whole.
 
     What was stopped counts as done when all has ended after it, the whole or all shards of another number: that went on
-    from what was there.
+    from what was there. What another config made has not ended in this one.
     """
+    made = (record.read(out) or {}).get("hash")
     runs: dict[int, dict[Shard | None, dict[str, Any]]] = {}  # by the number of shards, 0: the whole; the last lines
     for path, shard in all_in(out).items():
-        runs.setdefault(shard.parts if shard else 0, {})[shard] = last_line(path)
+        line = last_line(path)
+        runs.setdefault(shard.parts if shard else 0, {})[shard] = line if made in (None, line.get("run")) else {}
     whole = (run for parts, run in runs.items() if len(run) == max(1, parts))
     ended = max((min(line.get("ended", 0.0) for line in run.values()) for run in whole), default=0.0)
     found = []

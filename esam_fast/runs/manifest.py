@@ -69,7 +69,7 @@ class Manifest:
         out: the run's folder; made if missing.
         made: what makes the results.
         shard: which part of the images this run does; the others may run at the same time.
-        overwrite: begin anew, whatever is there.
+        overwrite: begin anew, whatever is there; what other shards of the same number wrote is theirs to begin anew.
 
     Raises:
         Conflict: the folder holds results of another config, and `overwrite` is False; or another run writes this
@@ -97,7 +97,8 @@ class Manifest:
             _cut_torn_line(own)
             self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
             try:
-                self._refuse_others(made)
+                if not overwrite:
+                    self._refuse_others(made)
                 for number, file in enumerate(self._files):
                     self._read(number, file)
             except Conflict:

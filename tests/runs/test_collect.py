@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from pycocotools.coco import COCO
-from small_runs import save
+from small_runs import CONFIG, save
 
 from esam_fast.cli import main
 from esam_fast.runs import collect as collecting
 from esam_fast.runs.collect import collect, unfinished
 from esam_fast.runs.listing import Shard
+from esam_fast.runs.manifest import Conflict
 from esam_fast.runs.outputs import Outputs
 
 ALL = ["a.png", "b.png", "sub/a.png", "sub/c d.png"]
@@ -232,6 +234,21 @@ def test_all_shards_of_another_number_end_what_was_stopped(segment):
     ]  # fmt: skip
     segment(shard=Shard(1, 2))
     assert unfinished("out") == []
+
+
+def test_shards_begin_anew_one_after_the_other(segment):
+    """With another config: the others' results do not count, and are not taken for a run that has ended."""
+    segment(shard=Shard(0, 2))
+    segment(shard=Shard(1, 2))
+    new = {"config": replace(CONFIG, min_region_area=3), "overwrite": True}
+    first = segment(shard=Shard(0, 2), **new)
+    assert [line.partition(" has ")[0] for line in unfinished("out")] == ["shard 1/2"]
+    assert collect("out").images == len(first) < 4
+    with pytest.raises(Conflict, match="another config: .* in manifest-1-of-2.jsonl"):
+        segment(shard=Shard(1, 2), config=new["config"])
+    segment(shard=Shard(1, 2), **new)
+    assert unfinished("out") == []
+    assert collect("out").images == 4
 
 
 def test_merge(segment):
