@@ -82,21 +82,18 @@ class Manifest:
         path = path_of(out, shard)
         self._out.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
+            own = stack.enter_context(self._locked(path))
             try:
-                own = stack.enter_context(_files.locked(path))
-            except _files.Busy as error:
-                raise Conflict(
-                    f"{path}: another run is writing into {out}; wait for it, or choose another --out"
-                ) from error
-            others = [p for p, s in all_in(out).items() if p != path and (s and s.parts) != (shard and shard.parts)]
-            if overwrite:
-                own.truncate(0)
-                for other in others:
-                    other.unlink()
-                others = []
-            _cut_torn_line(own)
-            self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
-            try:
+                others = [p for p, s in all_in(out).items() if p != path and (s and s.parts) != (shard and shard.parts)]
+                if overwrite:
+                    for other in others:  # none is removed while its run is at work
+                        self._locked(other).close()
+                    for other in others:
+                        other.unlink()
+                    own.truncate(0)
+                    others = []
+                _cut_torn_line(own)
+                self._files = [own, *(stack.enter_context(_files.open_regular(other)) for other in others)]
                 if not overwrite:
                     self._refuse_others(made)
                 for number, file in enumerate(self._files):
@@ -152,6 +149,14 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self._sorted)
+
+    def _locked(self, path: Path) -> BinaryIO:
+        try:
+            return _files.locked(path)
+        except _files.Busy as error:
+            raise Conflict(
+                f"{path}: another run is writing into {self._out}; wait for it, or choose another --out"
+            ) from error
 
     def _write(self, line: dict[str, Any]) -> None:
         file = self._files[0]

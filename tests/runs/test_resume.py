@@ -246,6 +246,17 @@ def test_a_second_writer_is_refused(photos):
     Manifest("out", made).close()
 
 
+def test_no_run_begins_anew_over_one_at_work(photos):
+    made = Made({"segmenter": "x"}, {})
+    first = Manifest("out", made, Shard(0, 2))
+    with pytest.raises(Conflict, match=r"manifest-0-of-2\.jsonl: another run is writing into out; wait for it"):
+        Manifest("out", made, overwrite=True)
+    assert os.listdir("out") == ["manifest-0-of-2.jsonl"]
+    first.close()
+    Manifest("out", made, overwrite=True).close()
+    assert os.listdir("out") == ["manifest.jsonl"]
+
+
 def test_many_entries_are_found(photos):
     made = Made({"segmenter": "x"}, {})
     manifest = Manifest("out", made)
