@@ -101,7 +101,8 @@ def unfinished(out: Pathish) -> list[str]:
     for parts, run in sorted(runs.items()):
         if all(_when(line) <= ended for line in run.values()):
             continue
-        for shard in [Shard(part, parts) for part in range(parts)] or [None]:
+        shards: list[Shard | None] = [Shard(part, parts) for part in range(parts)]
+        for shard in shards or [None]:
             name, file = f"shard {shard.part}/{parts}" if shard else "the run", path_of(out, shard).name
             if shard not in run:
                 found.append(f"{name} has not begun (no {file})")

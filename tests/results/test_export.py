@@ -279,7 +279,7 @@ def test_name_that_is_a_folder(tmp_path):
         (lambda to: export.write_labels(to, -np.eye(3, dtype=np.int32)), ValueError, "labels must .* be 0 or more"),
         (lambda to: export.write_labels(to, np.zeros((0, 3), np.int32)), ValueError, "labels must have pixels"),
         (lambda to: export.write_image(to, [1]), TypeError, "image must be a NumPy array of uint8, got list"),
-        (lambda to: export.write_image(to, np.zeros((0, 3, 4), np.uint8)), ValueError, "image must have pixels, got shape"),
+        (lambda to: export.write_image(to, np.zeros((0, 3, 4), np.uint8)), ValueError, "image must have pixels"),
         (lambda to: export.write_image(to, np.zeros((2, 2, 2), np.uint8)), ValueError, "image must have 3 channels"),
         (lambda to: export.write_panoptic(to, None, 1, "a.jpg"), TypeError, "entities must be an EntityMap, got None"),
         (lambda to: export.coco_results({}, 1), TypeError, "entities must be an EntityMap, got dict"),

@@ -244,7 +244,7 @@ def test_shards_begin_anew_one_after_the_other(segment):
     first = segment(shard=Shard(0, 2), **new)
     assert [line.partition(" has ")[0] for line in unfinished("out")] == ["shard 1/2"]
     assert collect("out").images == len(first) < 4
-    with pytest.raises(Conflict, match="another config: .* in manifest-1-of-2.jsonl"):
+    with pytest.raises(Conflict, match=r"another config: .* in manifest-1-of-2\.jsonl"):
         segment(shard=Shard(1, 2), config=new["config"])
     segment(shard=Shard(1, 2), **new)
     assert unfinished("out") == []

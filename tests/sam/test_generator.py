@@ -106,7 +106,7 @@ def test_refusals(sam: Any) -> None:
         EsamMaskGenerator(regions, config={})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="device must be the name of a device of torch, got int"):
         EsamMaskGenerator(sam, device=0)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="dtype must be 'auto' or one of float32, .*, got ''"):
+    with pytest.raises(ValueError, match=r"dtype must be 'auto' or one of float32, .*, got ''"):
         EsamMaskGenerator(sam, dtype="")
     with pytest.raises(TypeError, match="model must be a SAM model or a Segmenter, got int"):
         EsamMaskGenerator(3)
