@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -94,12 +93,14 @@ def unfinished(out: Pathish) -> list[str]:
     runs: dict[int, dict[Shard | None, dict[str, Any]]] = {}  # by the number of shards, 0: the whole; the last lines
     for path, shard in all_in(out).items():
         line = last_line(path)
-        runs.setdefault(shard.parts if shard else 0, {})[shard] = line if made in (None, line.get("run")) else {}
+        if not line or made not in (None, line.get("run")):
+            line = {"time": path.stat().st_mtime}
+        runs.setdefault(shard.parts if shard else 0, {})[shard] = line
     whole = (run for parts, run in runs.items() if len(run) == max(1, parts))
     ended = max((min(line.get("ended", 0.0) for line in run.values()) for run in whole), default=0.0)
     found = []
     for parts, run in sorted(runs.items()):
-        if all(_when(line) <= ended for line in run.values()):
+        if all((line["ended"] if "ended" in line else line["time"]) <= ended for line in run.values()):
             continue
         shards: list[Shard | None] = [Shard(part, parts) for part in range(parts)]
         for shard in shards or [None]:
@@ -109,11 +110,6 @@ def unfinished(out: Pathish) -> list[str]:
             elif "ended" not in run[shard]:
                 found.append(f"{name} has not ended: it is at work, or was stopped ({file})")
     return found
-
-
-def _when(line: dict[str, Any]) -> float:
-    """When a manifest's last line was written; of one without lines, just now."""
-    return line.get("ended", line.get("time", math.inf))
 
 
 class _Latest:
