@@ -98,7 +98,7 @@ class Manifest:
                     self._refuse_others(made)
                 for number, file in enumerate(self._files):
                     self._read(number, file)
-            except Conflict:
+            except (Conflict, OSError):
                 if not own.seek(0, os.SEEK_END):  # made just now: it would say that a run has begun
                     path.unlink()
                 raise

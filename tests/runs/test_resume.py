@@ -257,6 +257,13 @@ def test_no_run_begins_anew_over_one_at_work(photos):
     assert os.listdir("out") == ["manifest.jsonl"]
 
 
+def test_a_run_that_could_not_begin_leaves_no_manifest(photos):
+    os.makedirs("out/manifest-0-of-2.jsonl")
+    with pytest.raises(OSError, match=r"got a folder: 'out.manifest-0-of-2\.jsonl'"):
+        Manifest("out", Made({"segmenter": "x"}, {}))
+    assert os.listdir("out") == ["manifest-0-of-2.jsonl"]
+
+
 def test_many_entries_are_found(photos):
     made = Made({"segmenter": "x"}, {})
     manifest = Manifest("out", made)
