@@ -26,7 +26,7 @@ from esam_fast.ops import felzenszwalb, mask_iou, nms
 
 STACK, ROOM = 8 << 30, 100 << 20
 rng = np.random.default_rng(0)
-masks = PackedMasks.from_bool(rng.random((300, 64, 64)) < 0.5)
+bits = rng.random((300, 64, 64)) < 0.5
 scores = rng.random(300).astype(np.float32)
 image = rng.integers(0, 255, (300, 300, 3), dtype=np.uint8)
 
@@ -42,7 +42,9 @@ def refused():
     return False
 
 def results(backend):
-    return mask_iou(masks, masks, backend=backend), nms(masks, scores, 0.3, backend=backend), felzenszwalb(image)
+    masks = PackedMasks.from_bool(bits, backend=backend)
+    iou, kept = mask_iou(masks, masks, backend=backend), nms(masks, scores, 0.3, backend=backend)
+    return iou, kept, felzenszwalb(image, backend=backend)
 """
 LAUNCH = """
 import os, resource, sys
