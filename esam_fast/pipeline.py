@@ -254,14 +254,13 @@ class Esam:
         order = by_score(entities.scores)
         planes = _arrays.take(planes, order)
         labels, areas, boxes = draw.label_map(planes, grid, self.config.min_region_area, backend=self.backend)
-        visible = areas > 0
-        renumbered = np.concatenate([[0], np.cumsum(visible) * visible]).astype(np.int32)
-        scored = entities.scored().take(order[visible])
-        labels = labels if visible.all() else renumbered[labels]
-        return EntityMap._unchecked(
-            labels=labels, scores=scored.scores, areas=areas[visible], boxes=boxes[visible], points=scored.points,
+        scored = entities.scored().take(order)
+        drawn = EntityMap._unchecked(
+            labels=labels, scores=scored.scores, areas=areas, boxes=boxes, points=scored.points,
             stability=scored.stability, timings={}, grid=grid,
         )  # fmt: skip
+        visible = areas > 0
+        return drawn if visible.all() else drawn[visible]
 
 
 def _opened(image: Any, views: Views) -> NDArray[np.uint8] | TiffWindows:

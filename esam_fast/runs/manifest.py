@@ -178,11 +178,9 @@ class Manifest:
         for place in self._at[first:end].tolist():
             file = self._files[place >> _OFFSET_BITS]
             file.seek(place & ((1 << _OFFSET_BITS) - 1))
-            found += [
-                entry
-                for entry in [entry_of(file.readline(_files.MAX_LINE_BYTES))]
-                if entry and entry["file_name"] == file_name
-            ]
+            entry = entry_of(file.readline(_files.MAX_LINE_BYTES))
+            if entry and entry["file_name"] == file_name:
+                found.append(entry)
         return max(found, key=lambda entry: entry["time"], default=None)
 
     def _read(self, number: int, file: BinaryIO) -> None:

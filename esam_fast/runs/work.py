@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -88,7 +88,7 @@ class Work:
         else:
             entities = self.esam.segment(read.image, keep_stages=self.outputs.steps or self.outputs.report)
         if self.settings.min_area:
-            entities = replace(entities.filter(min_area=self.settings.min_area), stages=entities.stages)
+            entities = entities.filter(min_area=self.settings.min_area)._with(stages=entities.stages)
         return _Segmented(*read[:3], read.seconds + time.perf_counter() - start, entities)
 
     def _finish(self, job: Job, result: _Segmented | Exception) -> Entry:
