@@ -8,21 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+from libraries import library
 from painted import Painted, PaintedEmbedding, painted
 from PIL import Image
 
 from esam_fast import Esam
 
-if os.environ.get("ESAM_EXPECT_RAY") != "1":
-    pytest.importorskip("ray.data")
-ray = import_module("ray")
-import_module("ray.data")
+library("ray.data", "ESAM_EXPECT_RAY")
+ray = library("ray", "ESAM_EXPECT_RAY")
 
 MEMORY = 200_000_000  # bytes of an object store
 POISON = (21, 34)  # height and width of the image that kills

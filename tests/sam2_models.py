@@ -5,19 +5,16 @@ Where torch and sam2 are missing, the tests that import this are skipped; with E
 
 from __future__ import annotations
 
-import os
 import warnings
 from typing import Any
 
 import numpy as np
-import pytest
-
-if os.environ.get("ESAM_EXPECT_SAM2") != "1":
-    pytest.importorskip("torch")
-    pytest.importorskip("sam2")
+from libraries import library
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # other people's imports
+    library("torch", "ESAM_EXPECT_SAM2")
+    library("sam2", "ESAM_EXPECT_SAM2")
     import sam2
     import torch
     from sam2.automatic_mask_generator import SAM2AutomaticMaskGenerator

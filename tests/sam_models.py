@@ -6,20 +6,17 @@ Where torch and segment_anything are missing, the tests that import this are ski
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pytest
-
-if os.environ.get("ESAM_EXPECT_SAM") != "1":
-    pytest.importorskip("torch")
-    pytest.importorskip("segment_anything")
+from libraries import library
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # other people's imports
+    library("torch", "ESAM_EXPECT_SAM")
+    library("segment_anything", "ESAM_EXPECT_SAM")
     import segment_anything
     import torch
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer

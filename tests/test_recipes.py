@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from other_libraries import library
+from libraries import library
 from PIL import Image
 
 import esam_fast
@@ -78,7 +78,7 @@ def need(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         kinds = dict.fromkeys(("Detection", "Detections"), SimpleNamespace)
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(Sample=lambda filepath: {}, **kinds))
     elif name:
-        library(name)
+        library(name, "ESAM_EXPECT_RECIPES")
     if name == "segment_anything":
         from sam_models import segment_anything, small_sam
 

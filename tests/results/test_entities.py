@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
-from other_libraries import library
+from libraries import library
 from scene import scene
 
 from esam_fast import EntityMap, Esam, MaskGrid, PackedMasks, load_segmenter
@@ -156,7 +156,7 @@ def test_plot_and_notebook_picture():
 
 
 def test_dataframe():
-    pandas = library("pandas")
+    pandas = library("pandas", "ESAM_EXPECT_RECIPES")
     frame = entity_map().to_dataframe()
     assert frame.index.tolist() == [1, 2, 3]
     assert list(frame) == ["score", "area", "x0", "y0", "x1", "y1", "point_x", "point_y", "stability"]
@@ -166,7 +166,7 @@ def test_dataframe():
 
 
 def test_supervision():
-    library("supervision")
+    library("supervision", "ESAM_EXPECT_RECIPES")
     found = entity_map().to_supervision()
     assert found.xyxy.tolist() == [[0, 0, 2, 2], [3, 0, 4, 3], [1, 1, 3, 3]]
     assert found.mask.tolist() == [(k == LABELS).tolist() for k in (1, 2, 3)]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from entity_maps import blobs, entity_map
-from other_libraries import library
+from libraries import library
 from PIL import Image, ImageDraw
 from test_polygons import filled
 
@@ -97,7 +97,7 @@ def test_labelme_as_its_own_reader_draws_it():
 
 @every
 def test_geojson(labels):
-    shapely = library("shapely")
+    shapely = library("shapely", "ESAM_EXPECT_RECIPES")
     entities = entity_map(labels)
     found = json.loads(json.dumps(geojson.features(entities, 0)))
     y, x = np.mgrid[: labels.shape[0], : labels.shape[1]] + 0.5

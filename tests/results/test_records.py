@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from entity_maps import blobs, entity_map
-from other_libraries import library
+from libraries import library
 
 from esam_fast import records
 from esam_fast.records import to_fiftyone, to_supervision
@@ -51,7 +51,7 @@ def test_the_official_generators_boxes_are_not_trusted(fiftyone: None) -> None:
 
 
 def test_supervision() -> None:
-    supervision = library("supervision")
+    supervision = library("supervision", "ESAM_EXPECT_RECIPES")
     found, official = to_supervision(RECORDS), supervision.Detections.from_sam(RECORDS)  # by area, largest first
     np.testing.assert_allclose(found.confidence, ENTITIES.scores)
     np.testing.assert_array_equal(found.mask, [record["segmentation"] for record in RECORDS])

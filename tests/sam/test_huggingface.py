@@ -6,7 +6,6 @@ Where transformers is missing, the tests that need it are skipped; with ESAM_EXP
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from libraries import library
 from sam_models import SamSegmenter, official, photo, spread, torch
 
 from esam_fast import EsamMaskGenerator, _limits, load_segmenter, weights
@@ -24,9 +24,7 @@ from esam_fast.segmenters.sam.decoder import FoldedDecoder
 from esam_fast.segmenters.sam.encoder import VitEncoder
 from esam_fast.weights import WeightsError
 
-if os.environ.get("ESAM_EXPECT_SAM") != "1":
-    pytest.importorskip("transformers")
-from transformers import SamConfig, SamModel
+transformers = library("transformers", "ESAM_EXPECT_SAM")
 
 # The widths and heads of facebook/sam-vit-base, -large and -huge, two layers deep.
 SIZES = {
@@ -43,8 +41,8 @@ def small_model(seed: int = 0, *, side: int = 128, decoder: dict[str, Any] | Non
     `vision`, `decoder`: more of vision_config and mask_decoder_config.
     """
     torch.manual_seed(seed)
-    model = SamModel(
-        SamConfig(
+    model = transformers.SamModel(
+        transformers.SamConfig(
             vision_config={
                 "hidden_size": 48, "num_attention_heads": 3, "num_hidden_layers": 2, "global_attn_indexes": [1],
                 "window_size": 7, "image_size": side, "initializer_range": 0.02, **vision,
@@ -142,7 +140,7 @@ def test_default_initialisation_too() -> None:
     torch.manual_seed(0)
     side = {"image_size": 256}
     vision = {**side, "num_hidden_layers": 2, "global_attn_indexes": [1], "initializer_range": 0.02}
-    model = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=side)).eval()
+    model = transformers.SamModel(transformers.SamConfig(vision_config=vision, prompt_encoder_config=side)).eval()
     image, segmenter = photo(100, 120), SamSegmenter(model)
     logits, scores = segmenter.decode(segmenter.embed(image), POINTS)
     exact_logits, exact_scores = answers(model, image, POINTS)

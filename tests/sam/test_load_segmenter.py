@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from libraries import library
 
 from esam_fast import load_segmenter, segmenters, weights
 
@@ -56,7 +57,7 @@ def test_auto_takes_no_stand_in_where_more_was_asked_for(monkeypatch, tmp_path, 
 
 
 def test_a_device_given_as_an_object():
-    cpu = pytest.importorskip("torch").device("cpu")  # which SAM's segmenters take too
+    cpu = library("torch", "ESAM_EXPECT_SAM").device("cpu")  # which SAM's segmenters take too
     assert load_segmenter("auto", device=cpu).name == "regions"  # type: ignore[arg-type]
 
 
@@ -71,7 +72,7 @@ def test_a_device_that_is_not_here_is_refused_with_the_stand_in_too(monkeypatch)
 
 @pytest.mark.parametrize("device", ["bogus", "cuda:99", "meta", "vulkan"])
 def test_devices_that_torch_cannot_use(device):
-    pytest.importorskip("torch")
-    pytest.importorskip("segment_anything")
+    library("torch", "ESAM_EXPECT_SAM")
+    library("segment_anything", "ESAM_EXPECT_SAM")
     with pytest.raises(ValueError, match=f"device .*'{device}'"):
         load_segmenter("regions", device=device)

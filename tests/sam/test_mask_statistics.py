@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from libraries import library
 
 from esam_fast.masks import MaskGrid, PackedMasks, PointMasks
 
-pytest.importorskip("torch")
-pytest.importorskip("segment_anything")
+library("torch", "ESAM_EXPECT_SAM")
+library("segment_anything", "ESAM_EXPECT_SAM")
 sys.path.insert(0, str(Path(__file__).parents[2] / "training"))
-from mask_statistics import of_image, summary
+from mask_statistics import of_image, summary  # noqa: E402
 
 LABELS = np.repeat([[1] * 32 + [2] * 32], 64, axis=0)  # two halves, 64 x 64
 IMAGE = np.zeros((64, 64, 3), np.uint8)

@@ -6,14 +6,13 @@ import os
 import pickle
 import subprocess
 import sys
-import warnings
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from libraries import library
 from sam_models import SamSegmenter, official, photo, segment_anything, small_sam, torch
 
 from esam_fast.segmenters.sam import load_sam
@@ -219,14 +218,8 @@ def test_an_official_model_builds_without_memory_for_its_weights() -> None:
     assert sam.pixel_mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
 
 
-def other_package(name: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # their dependencies' deprecations
-        return import_module(name) if os.environ.get("ESAM_EXPECT_SAM") == "1" else pytest.importorskip(name)
-
-
 def test_mobile_sam() -> None:
-    mobile_sam = other_package("mobile_sam")
+    mobile_sam = library("mobile_sam", "ESAM_EXPECT_SAM")
     torch.manual_seed(0)
     sam, image = mobile_sam.sam_model_registry["vit_t"](), photo(300, 400)
     segmenter = SamSegmenter(sam)
@@ -244,7 +237,7 @@ def test_mobile_sam() -> None:
 
 
 def test_hq_sam() -> None:
-    hq = other_package("segment_anything_hq")
+    hq = library("segment_anything_hq", "ESAM_EXPECT_SAM")
     torch.manual_seed(0)
     sam, image = hq.sam_model_registry["vit_tiny"](), photo(300, 400)
     segmenter = SamSegmenter(sam)

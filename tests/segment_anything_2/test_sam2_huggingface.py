@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from libraries import library
 from sam2_models import small_sam2, spread_all, torch
 from sam_models import photo
 
@@ -19,10 +19,7 @@ from esam_fast import EsamMaskGenerator, load_segmenter, weights
 from esam_fast.segmenters.sam.decoder import FoldedDecoder
 from esam_fast.segmenters.sam2 import Sam2Segmenter, models
 
-if os.environ.get("ESAM_EXPECT_SAM2") != "1":
-    pytest.importorskip("transformers")
-
-import transformers
+transformers = library("transformers", "ESAM_EXPECT_SAM2")
 
 POINTS = np.array([[10.0, 20.0], [100.0, 50.0], [60.5, 70.5]], np.float32)
 
